@@ -1,11 +1,15 @@
 """Measure the memory and the time that streaming to disk takes, for few sequences and for many.
 
-    python benchmarks/streaming.py [--counts 10000 100000] [--json]
+    python benchmarks/streaming.py [--counts 10000 100000] [--times 1] [--json]
 
 Random sequences of 44 nt and a random model of 1 layer x 16. Every step is a process of its own, as a command is,
 and its peak is that process's: scoring; a curve (`mutate`) and its summary; and a trial with all controls, in shares:
 the plan, one share, the gathering, the report cards. What grows with the number of sequences is what is held for each
 of them: names, letters, labels, targets, clusters; the rest is the micro-batch's, or some sequences' at a time.
+
+With ``--times 10`` the outcomes of the curve and of the trial are repeated ten times under other names before they are
+summarised and judged, with as many sequences in memory. So these two steps can be measured for more sequences than
+there is time to classify mutants of.
 """
 
 from __future__ import annotations
@@ -28,9 +32,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 import kmerit as km
-from kmerit.store import Share
+from kmerit.store import Share, sums, write_record
+from kmerit.trials.execution import ROW_GROUP
+from kmerit.trials.measures import write_cards
+from kmerit.trials.outcomes import ABOUT, SEQUENCES, TABLES, read_about
 
 LENGTH = 44
 METHODS = ["attention", "lrp"]
@@ -88,6 +98,30 @@ def write_sequences(path: Path, count: int) -> None:
             file.writelines(f"s{start + i},{row.tobytes().decode()},{i % 2}\n" for i, row in enumerate(letters))
 
 
+def repeat(folder: Path, times: int) -> None:
+    """Put outcomes so many times one after another, under other names."""
+    mutants, cells, sequences = (pq.read_table(folder / name) for name in TABLES)
+    about = read_about(folder)
+    assert about is not None
+    moved = (
+        (mutants, {"id": mutants.num_rows, "sequence": sequences.num_rows}),
+        (cells, {"mutant": mutants.num_rows, "sequence": sequences.num_rows}),
+        (sequences, {"original": mutants.num_rows, "cluster": sequences.num_rows}),
+    )
+    for name, (table, steps) in zip(TABLES, moved, strict=True):
+        with pq.ParquetWriter(folder / name, table.schema, compression="zstd") as writer:
+            for time_ in range(times):
+                part = table
+                for column, step in steps.items():
+                    numbers = pc.add(table[column], pa.scalar(step * time_, table[column].type))
+                    part = part.set_column(part.column_names.index(column), column, numbers)
+                if name == SEQUENCES:
+                    names = pa.array([f"{each} {time_}" for each in table["name"].to_pylist()])
+                    part = part.set_column(0, "name", names)
+                writer.write_table(part, row_group_size=ROW_GROUP)
+    write_record(folder / ABOUT, {**about, "files": sums(folder, TABLES)})
+
+
 def attribute(model: Any, sequences: Any, folder: Path) -> None:
     """Score."""
     km.attribute(model, sequences, METHODS, out=folder / "scores.parquet")
@@ -100,8 +134,7 @@ def mutate(model: Any, sequences: Any, folder: Path) -> None:
 
 
 def summary(model: Any, sequences: Any, folder: Path) -> None:
-    """Mutate and summarise, as `kmerit mutate` does; the outcomes are there."""
-    mutate(model, sequences, folder)
+    """Summarise the outcomes that are there, as `kmerit mutate` does in the end."""
     km.summarise(km.read_outcomes(folder / "curve"))
 
 
@@ -113,22 +146,21 @@ def trial(model: Any, sequences: Any, folder: Path, share: Any) -> None:
 
 
 def cards(model: Any, sequences: Any, folder: Path) -> None:
-    """Try and write report cards, as `kmerit trial` does; the outcomes are there."""
-    from kmerit.trials.measures import write_cards
-
-    trial(model, sequences, folder, None)
+    """Write report cards of the outcomes that are there, as `kmerit trial` does in the end."""
     write_cards(km.read_outcomes(folder / "trial"), folder / "cards")
 
 
 STEPS: dict[str, Callable[[Any, Any, Path], None]] = {
     "attribute": attribute,
     "mutate": mutate,
-    "summary": summary,
     "plan": partial(trial, share="plan"),
     "share": partial(trial, share=Share(1, 1)),
     "gather": partial(trial, share="gather"),
+    "summary": summary,
     "cards": cards,
 }
+OF_OUTCOMES = {"summary": "curve", "cards": "trial"}
+"""Steps that read the outcomes in this folder."""
 
 
 def measure(step: str, folder: Path, count: int) -> Peak:
@@ -139,7 +171,7 @@ def measure(step: str, folder: Path, count: int) -> Peak:
     sequences = km.read_sequences(folder / "sequences.csv")
     read, start = peak(), time.perf_counter()
     STEPS[step](model, sequences, folder)
-    return Peak(count, step, loaded, read, peak(), time.perf_counter() - start)
+    return Peak(len(sequences), step, loaded, read, peak(), time.perf_counter() - start)
 
 
 def main() -> None:
@@ -147,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument("--times", type=int, default=1, help="repeat outcomes before they are summarised and judged")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=[*STEPS], help="these alone, in this order")
     parser.add_argument("--one", nargs=3, metavar=("STEP", "FOLDER", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -160,6 +193,9 @@ def main() -> None:
             write_model(Path(folder, "model"))
             write_sequences(Path(folder, "sequences.csv"), count)
             for step in options.steps:
+                if step in OF_OUTCOMES and options.times > 1:
+                    repeat(Path(folder, OF_OUTCOMES[step]), options.times)
+                    write_sequences(Path(folder, "sequences.csv"), count * options.times)
                 command = [sys.executable, __file__, "--one", step, folder, str(count)]
                 rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     if options.json:

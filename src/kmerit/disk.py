@@ -131,13 +131,12 @@ class StoredRows:
     def __getitem__(self, key: int | slice | list[int] | NDArray[np.integer[Any]]) -> NDArray[Any]:
         if self._table is not None:
             return np.asarray(self._table[key])
-        if isinstance(key, slice):
-            key = list(range(*key.indices(len(self))))
-        if isinstance(key, int | np.integer):
-            return self.read_row(int(key), 0, self.shape[1])
-        values = np.empty((len(key), *self.shape[1:]), dtype=self.dtype)
-        for at, row in enumerate(key):
-            values[at] = self.read_row(int(row), 0, self.shape[1])
+        rows = np.arange(len(self))[key]  # which refuses what there is not
+        if rows.ndim == 0:
+            return self.read_row(int(rows), 0, self.shape[1])
+        values = np.empty((rows.size, *self.shape[1:]), dtype=self.dtype)
+        for at, row in enumerate(rows.tolist()):
+            values[at] = self.read_row(row, 0, self.shape[1])
         return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -29,7 +29,7 @@ Table = ArrayLike | StoredRows
 """Values ``[row, column]``; or `StoredRows`, in which a column is what is stored together: ``[column, row]``."""
 
 _CELLS_AT_ONCE = 2_000_000
-_VALUES_AT_ONCE = 2**20
+_VALUES_AT_ONCE = 2**18
 
 
 class Interval(NamedTuple):
@@ -120,13 +120,13 @@ def class_difference(
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Cut columns into runs of about a million values, which are held in memory together.
+    """Cut columns into runs of about 262,144 values, which are held in memory together.
 
     All have a multiple of four columns but the last, which has two or more, unless there is no other: matrix products
     round sums of other runs otherwise, and every value is to be the same, however the columns are cut.
 
     Example:
-        >>> list(blocks(2**18, 9))
+        >>> list(blocks(2**16, 9))
         [slice(0, 4, None), slice(4, 9, None)]
     """
     width = max(4, _VALUES_AT_ONCE // max(1, rows) // 4 * 4)
@@ -277,7 +277,9 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
         counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
-        yield counts[:, cluster].astype(float)
+        weights = counts.astype(float)
+        del counts  # before the next copy
+        yield weights[:, cluster]
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

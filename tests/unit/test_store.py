@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors import SafetensorError
 
@@ -21,7 +22,7 @@ import kmerit as km
 from kmerit import disk, store
 from kmerit.datasets.planting import read_planted
 from kmerit.datasets.split import split, write_split
-from kmerit.disk import as_disk_full, disk_full_explained, need_space
+from kmerit.disk import NamedRows, StoredRows, as_disk_full, disk_full_explained, need_space
 from kmerit.errors import DiskFull, RunError, RunLocked, RunMismatch, UsageError
 from kmerit.io.readers import write_sequences
 from kmerit.store import (
@@ -228,6 +229,37 @@ def test_a_full_disk_is_seen_whoever_reports_it(monkeypatch: pytest.MonkeyPatch,
         raise RuntimeError("unexpected pos 64 vs 0")
     with pytest.raises(DiskFull, match="2 MB are needed at least, and 0 MB are free"):
         need_space(tmp_path / "new", 2_000_000)
+
+
+@pytest.mark.parametrize("in_memory", [0, 100, 2**23])
+def test_stored_rows_are_those_of_an_array(in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmerit.disk._IN_MEMORY", in_memory)
+    array = np.random.default_rng(0).normal(size=(5, 7, 2))
+    rows = StoredRows(2, 7, np.float64, (2,))
+    rows.write(3, array[:2, 3:])
+    rows.write(0, array[:2, :3])
+    for row in array[2:]:
+        rows.append(row)
+    assert rows.shape == array.shape
+    for key in (1, -1, slice(1, 4), slice(None), [4, 0, 0], np.array([2])):
+        assert np.array_equal(rows[key], array[key]), key
+    assert np.array_equal(np.asarray(rows), array)
+    assert np.array_equal(rows.read(2, 5), array[:, 2:5])
+    assert np.array_equal(rows.read_row(3, 1, 7), array[3, 1:7])
+    mask = np.arange(7) % 3 == 0
+    assert np.array_equal(rows.take(mask), array[:, mask])
+    named = NamedRows(rows, {"a": 4, "b": 0})
+    assert (list(named), len(named), "a" in named, "c" in named) == (["a", "b"], 2, True, False)
+    assert np.array_equal(named["a"], array[4])
+    with pytest.raises(IndexError):
+        rows[5]
+
+
+def test_rows_need_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmerit.disk._IN_MEMORY", 0)
+    monkeypatch.setattr("kmerit.disk._free", lambda path: 100)
+    with pytest.raises(DiskFull, match="are needed at least"):
+        StoredRows(2, 1000, np.float64)
 
 
 class TestRecords:

@@ -5,8 +5,9 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from kmerit.disk import StoredRows
 from kmerit.errors import LabelError
-from kmerit.uncertainty import clopper_pearson, max_t, studentised
+from kmerit.uncertainty import bootstrap_means, clopper_pearson, max_t, mean_differences, studentised
 
 
 def test_the_error_of_single_rows_is_the_standard_error() -> None:
@@ -125,3 +126,24 @@ def test_clopper_pearson_is_the_beta_quantile() -> None:
     assert clopper_pearson(3, 50) == pytest.approx((stats.beta.ppf(0.025, 3, 48), stats.beta.ppf(0.975, 4, 47)))
     assert clopper_pearson(0, 20, 0.9) == pytest.approx((0.0, 1 - 0.05 ** (1 / 20)))
     assert np.isnan(clopper_pearson(0, 0)).all()
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_columns_in_files_and_in_blocks_give_the_same_bytes(clustered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(700, 21))
+    table[rng.random(table.shape) < 0.1] = np.nan
+    table[:, 1], table[:, 2] = 0, rng.random(700) < 0.02
+    clusters = rng.integers(0, 200, 700) if clustered else None
+    whole = mean_differences(table, clusters=clusters, seed=3), bootstrap_means(table, clusters=clusters, seed=3)
+    monkeypatch.setattr("kmerit.disk._IN_MEMORY", 0)
+    stored = StoredRows(0, 700, np.float64)
+    for column in table.T:
+        stored.append(column)
+    for together in (1, 5000):  # 4 columns and 4
+        monkeypatch.setattr("kmerit.uncertainty._VALUES_AT_ONCE", together)
+        for columns in (table, stored):
+            parts = mean_differences(columns, clusters=clusters, seed=3)
+            assert all(np.array_equal(*pair, equal_nan=True) for pair in zip(parts, whole[0], strict=True))
+            means = bootstrap_means(columns, clusters=clusters, seed=3)
+            assert np.array_equal(means, whole[1], equal_nan=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -51,6 +52,16 @@ class Strata:
     joined_quarters: int
     joined_gc: int
     alone: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Count positions: all, those that joined others, and those alone."""
+        return {
+            "positions": self.of.size,
+            "joined_quarters": self.joined_quarters,
+            "joined_gc": self.joined_gc,
+            "alone": self.alone,
+        }
 
     def exchange(self, rng: np.random.Generator) -> NDArray[np.integer[Any]]:
         """Draw an exchange within strata: ``[position]``, whose score each position gets.
@@ -417,14 +428,29 @@ def draw_partners(seed: int, draws: int, names: Sequence[str], properties: Int64
         [[1, 0, -1]]
     """
     partners: Int64 = np.full((draws, len(names)), -1, dtype=np.int64)
-    _, groups = np.unique(properties, axis=1, return_inverse=True)
-    for group in range(int(groups.max(initial=-1)) + 1):
+    kinds, groups = _kinds(properties)
+    for group in range(kinds.shape[1]):
         rows = np.flatnonzero(groups == group)
-        for at, row in enumerate(rows.tolist() if rows.size > 1 else []):
+        for at, row in enumerate(rows if rows.size > 1 else ()):
             for draw in range(draws):
                 step = int(generator(seed, OTHER, draw, names[row]).integers(1, rows.size))
                 partners[draw, row] = rows[(at + step) % rows.size]
     return partners
+
+
+def _kinds(properties: Int64) -> tuple[Int64, NDArray[np.int32]]:
+    """Find the distinct columns of ``[property, sequence]``, in order, and which of them each sequence has.
+
+    Property by property: NumPy would sort all columns as records.
+    """
+    kinds: Int64 = np.zeros((0, 1), dtype=np.int64)
+    groups = np.zeros(properties.shape[1], dtype=np.int32)
+    for values in properties:
+        distinct, of = np.unique(values, return_inverse=True)
+        used, groups = np.unique(groups * np.int64(distinct.size) + of, return_inverse=True)
+        groups = groups.astype(np.int32)
+        kinds = np.concatenate([kinds[:, used // distinct.size], distinct[None, used % distinct.size]])
+    return kinds, groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -467,20 +493,9 @@ def draw_context_scores(
         scores: Of every sequence.
         withheld: ``bool [method, sequence]``. Methods that rank the same sequences are exchanged alike.
     """
-    kinds, groups = np.unique(properties, axis=1, return_inverse=True)
-    # By their bytes: numpy would take every sequence for a field of its own.
-    of_method = [row.tobytes() for row in withheld]
-    distinct = sorted(set(of_method))
-    patterns = [np.frombuffer(each, dtype=np.bool_) for each in distinct]
-    pattern = np.array([distinct.index(each) for each in of_method])
     exchanges = []
-    for at, group in product(range(len(patterns)), range(kinds.shape[1])):
-        methods: Int64 = np.flatnonzero(pattern == at)
-        rows: Int64 = np.flatnonzero((groups == group) & ~patterns[at])
-        if not rows.size:
-            continue
-        contexts = strata(sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows)
-        name = "-".join(map(str, kinds[:, group].tolist()))
+    for name, methods, rows in _exchanging(properties, withheld):
+        contexts = _strata_of(sequences, rows)
         offsets: Int64 = np.concatenate([[0], np.cumsum(sequences.lengths[rows])])
         stored: StoredRows | None = None
         for draw in range(draws):
@@ -494,14 +509,26 @@ def draw_context_scores(
             del sources
         if stored is None:
             continue
-        join_counts = {
-            "positions": int(offsets[-1]),
-            "joined_quarters": contexts.joined_quarters,
-            "joined_gc": contexts.joined_gc,
-            "alone": contexts.alone,
-        }
-        exchanges.append(ContextScores(methods, rows, offsets, stored, join_counts))
+        exchanges.append(ContextScores(methods, rows, offsets, stored, contexts.counts))
     return exchanges
+
+
+def _exchanging(properties: Int64, withheld: Bool) -> Iterator[tuple[str, Int64, Int64]]:
+    """Give the sequences that exchange scores with one another: a name, the methods and the sequences."""
+    kinds, groups = _kinds(properties)
+    # By their bytes: numpy would take every sequence for a field of its own.
+    of_method = [row.tobytes() for row in withheld]
+    distinct = sorted(set(of_method))
+    patterns = [np.frombuffer(each, dtype=np.bool_) for each in distinct]
+    pattern = np.array([distinct.index(each) for each in of_method])
+    for at, group in product(range(len(patterns)), range(kinds.shape[1])):
+        rows: Int64 = np.flatnonzero((groups == group) & ~patterns[at])
+        if rows.size:
+            yield "-".join(map(str, kinds[:, group].tolist())), np.flatnonzero(pattern == at), rows
+
+
+def _strata_of(sequences: Sequences, rows: Int64) -> Strata:
+    return strata(sequences.bases[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows)
 
 
 class Controls:
@@ -536,14 +563,25 @@ class Controls:
     ) -> None:
         self._names, self._seed, self._draws, self._sets = frozenset(names), seed, draws, random_sets
         self._sequences, self._methods, self._ranks = sequences, methods, ~withheld
-        every = StoredScores(scores() if {OTHER, CONTEXT} & self._names else (), sequences.offsets)
-        self._partners: PartnerScores | None = None
-        self._exchanges: list[ContextScores] = []
-        if OTHER in self._names:
-            properties = np.stack([classes, targets, sequences.lengths])
-            self._partners = PartnerScores(draw_partners(seed, draws, sequences.names, properties), every)
-        if CONTEXT in self._names:
-            self._exchanges = draw_context_scores(seed, draws, sequences, np.stack([classes, targets]), every, withheld)
+        self._classes, self._targets, self._scores = classes, targets, scores
+
+    @cached_property
+    def _every(self) -> StoredScores:
+        return StoredScores(self._scores(), self._sequences.offsets)
+
+    @cached_property
+    def _partners(self) -> PartnerScores | None:
+        if OTHER not in self._names:
+            return None
+        properties = np.stack([self._classes, self._targets, self._sequences.lengths])
+        return PartnerScores(draw_partners(self._seed, self._draws, self._sequences.names, properties), self._every)
+
+    @cached_property
+    def _exchanges(self) -> list[ContextScores]:
+        if CONTEXT not in self._names:
+            return []
+        properties = np.stack([self._classes, self._targets])
+        return draw_context_scores(self._seed, self._draws, self._sequences, properties, self._every, ~self._ranks)
 
     def __call__(self, sequence: int, scores: Float) -> dict[str, Float]:
         """Give a sequence's rankings, the methods' own among them; a control that cannot be formed is not there.
@@ -580,7 +618,9 @@ class Controls:
     @property
     def about(self) -> dict[str, Any]:
         """Count what the strata of ``context`` had to join, over all classes; nothing where it was not asked for."""
-        if not self._exchanges:
+        if CONTEXT not in self._names:
             return {}
-        keys = self._exchanges[0].joined
-        return {"context_strata": {key: sum(each.joined[key] for each in self._exchanges) for key in keys}}
+        properties = np.stack([self._classes, self._targets])
+        groups = _exchanging(properties, ~self._ranks)
+        counts = [_strata_of(self._sequences, rows).counts for _, _, rows in groups]
+        return {"context_strata": {key: sum(each[key] for each in counts) for key in counts[0]}} if counts else {}

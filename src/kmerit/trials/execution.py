@@ -486,16 +486,21 @@ class _Header(NamedTuple):
     rows: Int64
 
 
-def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
+def _header(path: Path, count: int, sequences: Sequences) -> _Header:
     """Read all but the scores, and check that the rows of each sequence lie together; names are not held."""
+    import pyarrow.parquet as pq
+
     first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
     pairs = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
     methods = tuple(method for name, method in pairs if name == pairs[0][0])
-    if not methods or rows != len(methods) * len(sequences):
+    if not methods or count != len(methods) * len(sequences):
         raise FormatError(
-            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {rows}."
+            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {count}."
         )
-    targets, deltas, in_order, start = list[Int64](), list[Float](), True, 0
+    targets: Int64 = np.empty(len(sequences), dtype=np.int64)
+    kind = pq.read_schema(path).field("delta").type.to_pandas_dtype()
+    delta: Float = np.empty((len(sequences), len(methods)), dtype=kind)
+    in_order, start = True, 0
     for table, identity in _identities(path, len(methods)):
         names, method = table["name"].to_pylist(), table["method"].to_pylist()
         if method != list(methods) * len(identity.names) or names != [n for n in identity.names for _ in methods]:
@@ -505,16 +510,17 @@ def _header(path: Path, rows: int, sequences: Sequences) -> _Header:
         target = table["target"].to_numpy().reshape(-1, len(methods))
         for column, name in enumerate(methods):
             _check_targets(target[:, column] != target[:, 0], name, identity.names)
-        targets.append(target[:, 0].astype(np.int64))
-        deltas.append(table["delta"].to_numpy().reshape(-1, len(methods)))
-        in_order = in_order and identity.matches(sequences.take(slice(start, start + len(identity.names))))
-        start += len(identity.names)
+        rows = slice(start, start + len(identity.names))
+        targets[rows] = target[:, 0]
+        delta[rows] = table["delta"].to_numpy().reshape(-1, len(methods))
+        in_order = in_order and identity.matches(sequences.take(rows))
+        start = rows.stop
     if in_order:
         own_rows = np.arange(len(sequences))
     else:
         whole = Identity.joined([identity for _, identity in _identities(path, len(methods))])
         own_rows = whole.rows_of(sequences, repr(str(path)))
-    return _Header(methods, np.concatenate(targets), np.concatenate(deltas), own_rows)
+    return _Header(methods, targets, delta, own_rows)
 
 
 def _identities(path: Path, methods: int) -> Iterator[tuple[pa.Table, Identity]]:
@@ -1064,7 +1070,6 @@ def perform(
     size = max(1, min(CELLS_PER_CHUNK // sum(design.cells for design in designs), MOST_SEQUENCES))
     settings = {**settings, "chunk": size}
     rankings = _controls(sequences, scores, arms)
-    before = {**(diagnostics or {}), **rankings.about}
 
     def evaluated(skip: Callable[[int], bool]) -> Iterator[tuple[int, Part]]:
         for index, chunk_scores in enumerate(scores.chunks(size)):
@@ -1107,7 +1112,7 @@ def perform(
                 "classes": [] if model.regression else list(model.labels),
                 **_value_of(model),
             },
-            {**before, **_counted(settings, totals, len(sequences))},
+            {**(diagnostics or {}), **rankings.about, **_counted(settings, totals, len(sequences))},
         )
 
     if out is None:
@@ -1132,9 +1137,10 @@ def perform(
             folder.need_idle()
             if share == "gather":
                 folder.need_all(count)
-            with making(folder.products):
-                for index, part in evaluated(folder.done):
-                    folder.write(index, part)
+            else:
+                with making(folder.products):
+                    for index, part in evaluated(folder.done):
+                        folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
             finish(folder.folder, *finished(totals, folder.products))
             folder.remove(TABLES)

@@ -74,7 +74,7 @@ def finish(folder: Path, sequences: pa.Table, settings: Mapping[str, Any], diagn
 def read_outcomes(folder: str | Path) -> Outcomes:
     """Read the outcomes of a trial from their folder.
 
-    Where they have more than 262,144 cells or mutants, the tables stay in the folder, and are read some sequences at a
+    Where they have more than 65,536 cells or mutants, the tables stay in the folder, and are read some sequences at a
     time; the folder must then stay as it is. What is computed of them is the same.
 
     Raises:
@@ -236,9 +236,9 @@ def _counted(outcomes: Outcomes) -> Outcomes:
     return replace(outcomes, settings=settings, diagnostics=counts)
 
 
-_WHOLE = 2**18
+_WHOLE = 2**16
 """Rows up to which a table is held in memory as a whole."""
-_TOGETHER = 2**16
+_TOGETHER = 2**15
 """Rows of which some sequences have about this many are in memory together."""
 
 

@@ -533,7 +533,9 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     other_operators = [operator_named(name) for name in grid.operators]
     check_room(other_operators, sequences)
     orders = [order_named(name) for name in grid.orders]
-    order = by_lot(classes_of(sequences, scores), sequences.names, seed)
+    sizes = (grid.satellite_per_class, grid.ism_per_class, grid.greedy_per_class)
+    nobody = np.zeros(len(sequences), dtype=np.bool_)
+    order = by_lot(classes_of(sequences, scores), sequences.names, seed) if any(sizes) else nobody
     nonzero_counts = tuple(count for count in counts if count)
 
     def design(methods: tuple[str, ...], **changed: Any) -> Design:
@@ -555,7 +557,7 @@ def _arms(sequences: Sequences, scores: Scores, own: tuple[str, ...], grid: Grid
     every = {"controls": OF_A_METHOD, "replicates": grid.draws, "random_sets": grid.random_sets}
     core = design(scores.methods, counts=counts, **every)
     arms = [Arm("core", core, np.ones(len(sequences), dtype=np.bool_))]
-    some, few, fewest = (order < most for most in (grid.satellite_per_class, grid.ism_per_class, grid.greedy_per_class))
+    some, few, fewest = (order < most for most in sizes)
     if orders:
         arms.append(Arm("orders", design(own, orders=tuple(orders)), some))
     if other_operators:

@@ -734,7 +734,7 @@ def full_mutations(outcomes: Outcomes) -> Int64:
     restores = groups["order"].map(lambda name: ORDERS[name].restores).to_numpy(dtype=np.bool_)
     at_floor = np.where(restores, groups["n"] == 0, groups["full"])
     curve = groups.groupby(["method", "operator", "order"], observed=True).ngroup().to_numpy()
-    at_full: Int64 = np.full(int(curve.max()) + 1, -1, dtype=np.int64)
+    at_full: Int64 = np.full(int(curve.max(initial=-1)) + 1, -1, dtype=np.int64)
     at_full[curve[at_floor]] = np.flatnonzero(at_floor)
     return at_full[curve]
 
