@@ -41,6 +41,9 @@ def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) 
     assert process.code == 0, process.err
     assert "Of 12 families of motifs (jaspar2024_vertebrates.meme)" in process.out
     assert "In the data: 1 is enriched in the class at equal GC: FOS::JUN." in process.out
+    assert "Used: not asked, for no model was given." in process.out
+    assert "Motifs: looking for hits of 12 families." in process.err
+    assert "asking the model" not in process.err
     assert process.out.splitlines()[-1] == f"Motifs: {tmp_path / 'motifs' / 'motifs.csv'}"
     names = {path.name for path in (tmp_path / "motifs").iterdir()}
     assert {"motifs.csv", "families.csv", "families.meme", "hits.bed", "found.parquet", "motifs.json"} <= names
@@ -51,6 +54,17 @@ def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) 
     other = kmerit("motifs", *inputs, "--seed", "1", "--out", tmp_path / "motifs")
     assert other.code == 1
     assert "seed was 0, now it is 1" in other.err
+    (tmp_path / "mine.meme").write_bytes(bundled_motifs().read_bytes())
+    mine = kmerit("motifs", *inputs[:-1], tmp_path / "mine.meme", "--out", tmp_path / "motifs")
+    assert mine.code == 1
+    assert "database.file was 'jaspar2024_vertebrates.meme', now it is 'mine.meme'" in mine.err
+    named = kmerit("motifs", *inputs, "--families", "CTCF", "--out", tmp_path / "named")
+    assert (named.code, "families: these are what the model is asked about" in named.err) == (2, True)
+    quiet = ("--model", "bundled:promoter", "--families", "ctcf,FOS::JUN", "--quiet", "--out", tmp_path / "named")
+    named = kmerit("motifs", *inputs, *quiet)
+    assert (named.code, named.err) == (0, "")
+    assert "of 2 families asked about (those named) raises" in named.out
+    assert "The other 10 were not asked about." in named.out
 
 
 @pytest.mark.slow
@@ -63,7 +77,9 @@ def test_of_a_run(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: 
     assert run.code == 0, run.err
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Motifs: in the data, found, used" in page
-    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme), 0 have enough hits to be tested." in page
+    assert "Of 12 families of motifs (jaspar2024_vertebrates.meme), none have enough hits to be tested." in page
+    assert "Used: no family was asked about, for none has enough hits to be tested and none is enriched." in page
+    assert "Found: not tested, for no family has enough hits." in page
     task = tmp_path / "run" / "tasks" / "mine"
     assert '"source": "jaspar2024_vertebrates.meme, p < 0.0001"' in (task / "hits.json").read_text(encoding="utf-8")
     own = kmerit("motifs", "--run", tmp_path / "run", "--meme", bundled_motifs(), "--out", tmp_path / "motifs")

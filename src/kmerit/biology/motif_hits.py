@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from kmerit.errors import MissingExtra, UnknownName
+from kmerit.errors import MissingExtra, UnknownName, UsageError
 from kmerit.io.motifs import Motif, read_motifs
 from kmerit.io.tables import read_parquet
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, generator, one_hot
@@ -187,12 +187,15 @@ def families_named(names: Sequence[str], known: Sequence[Family]) -> dict[int, s
         known: All families.
 
     Raises:
+        UsageError: No name is given.
         UnknownName: No family or member has a name.
 
     Example:
         >>> families_named(["CTCF", "sp1"], read_families())
         {17: 'KLF14', 54: 'CTCF'}
     """
+    if not names:
+        raise UsageError("families: expected names of families or of their members, got none.")
     names_of = [
         ({family.name}, {word for each in family.motifs for word in (each.name, each.identifier)}) for family in known
     ]

@@ -82,7 +82,8 @@ def section(result: Motifs) -> Section:
     picture = heat_map(frame, result, shown) if shown else None
     address = "" if picture is None else _address(svg(picture))
     rows = tuple(_family(result, frame[frame["family"] == family]) for family in shown)
-    lines = [*text.motif_summary(result), text.motif_found(result), *text.motif_comparisons(result)]
+    lines = [*text.motif_summary(result), text.motif_found(result), *text.motif_aurocs(result)]
+    lines += text.motif_patterns(result)
     return Section(tuple(lines), address, rows, len(order) - len(shown))
 
 

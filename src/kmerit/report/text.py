@@ -2343,11 +2343,20 @@ def motif_lines(result: Motifs) -> list[str]:
                 lines.append(f"  {MOTIF_VERDICTS[verdict]}: {few(chosen['name'].tolist(), MOST_MOTIFS)}")
         if not rows["found"].any():
             lines.append("  found: none" if rows["tested"].any() else "  found: not tested")
-    return lines + motif_comparisons(result)
+    return lines + _motif_comparisons(result) + motif_patterns(result)
 
 
-def motif_comparisons(result: Motifs) -> list[str]:
-    """Say which methods score hits higher than others, and what motifs of the scores alone match."""
+def motif_aurocs(result: Motifs) -> list[str]:
+    """Say how well each method's scores tell nucleotides inside hits of enriched or used families, if there are any."""
+    from kmerit.biology.motif_tests import each_row
+
+    methods = result.methods[result.methods["auroc"].notna()].sort_values("auroc", ascending=False, kind="stable")
+    each = ", ".join(f"{row.method} {interval(row.auroc, row.low, row.high, 2)}" for row in each_row(methods))
+    return [f"AUROC of scores, inside against outside hits of enriched or used families: {each}."] if each else []
+
+
+def _motif_comparisons(result: Motifs) -> list[str]:
+    """Say which methods score hits higher than others."""
     from kmerit.biology.motif_tests import each_row
 
     lines = []
@@ -2357,6 +2366,12 @@ def motif_comparisons(result: Motifs) -> list[str]:
             f"{better} scores nucleotides inside hits higher than {worse}: AUROC {fixed(abs(row.difference), 3)} more "
             f"(Holm p = {significant(row.p)})."
         )
+    return lines
+
+
+def motif_patterns(result: Motifs) -> list[str]:
+    """Say what motifs of the scores alone match, if they were asked for."""
+    lines = []
     if result.settings.get("de_novo"):
         own = result.patterns[result.patterns["source"] == "own"]
         for method in dict.fromkeys(result.found["method"]):

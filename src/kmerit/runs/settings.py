@@ -197,14 +197,14 @@ class MotifTable(Table):
         test: Whether to ask which families are in the data, found by the methods, and used by the model, and to mark
             those; then ``file`` is JASPAR 2026 if absent, hits go by p value, and ``match`` plays no part.
         label: With ``test``, number of the class asked about; the last of two if absent.
-        families: With ``test``, names of families or of members that the model is asked about; if empty, those that
+        families: With ``test``, names of families or of members that the model is asked about; if absent, those that
             have enough hits to be tested, or are enriched.
         de_novo: With ``test``, whether motifs are also made of the scores alone.
     """
 
     test: bool = False
     label: NonNegativeInt | None = None
-    families: tuple[str, ...] = ()
+    families: tuple[str, ...] | None = None
     de_novo: bool = False
     file: str | None = None
     match: Annotated[float, Field(gt=0, le=1)] = 0.85
@@ -334,9 +334,9 @@ def _check_motifs(table: MotifTable) -> None:
     from kmerit.biology.motif_hits import families_named, read_families
 
     for key in ("label", "families", "de_novo"):
-        if not table.test and getattr(table, key) not in (None, (), False):
+        if not table.test and getattr(table, key) not in (None, False):
             raise ConfigError(f"motifs.{key}: only the test of motifs takes it. Add motifs.test = true, or remove it.")
-    if table.families:
+    if table.families is not None:
         families_named(table.families, read_families(table.file))
 
 

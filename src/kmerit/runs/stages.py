@@ -962,7 +962,7 @@ def _test_motifs(job: Job, settings: MotifTable) -> Tree:
             job.model,
             meme=settings.file,
             label=settings.label,
-            families=settings.families or None,
+            families=settings.families,
             de_novo=settings.de_novo,
             seed=job.config.seed,
             out=job.folder / "motifs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import contingency, nchypergeom_fisher
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import StratifiedTable
 from torch import nn
@@ -24,20 +26,24 @@ from kmerit.biology.motif_tests import (
     Line,
     Measured,
     Spans,
+    Tested,
     aurocs,
     budgets,
     compare_methods,
+    composed,
     enrichment,
     halves,
     lines_of,
     measure,
+    odds_bound,
     profiles,
+    sites,
 )
 from kmerit.biology.motif_use import Use, used
 from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.report.motif_section import section
-from kmerit.report.text import motif_lines
+from kmerit.report.text import motif_found, motif_lines, motif_summary
 from kmerit.store import Share, Work
 
 
@@ -380,6 +386,12 @@ def test_a_planted_family_is_in_the_data_found_and_used(
     assert families["effect_low"]["FOS::JUN"] > 0
     assert result.methods.set_index("method")["auroc"].idxmax() == "sees"
     assert set(result.table["verdict"]) <= {"found and used", "used, not found", "found, not used"}
+    # Sites: those of a family are joined, under its name.
+    table = sites(result)
+    assert set(table["motif"]) == {"FOS::JUN", "CTCF"}
+    both = result.hits.merge(table, on="sequence", suffixes=("", "_site"))
+    inside = (both["start"] >= both["start_site"]) & (both["end"] <= both["end_site"])
+    assert inside.sum() == result.hits["family"].isin(result.claimed).sum()
     # Files: the tables come back, loci are those of the genome, motifs can be read by others.
     same(km.Motifs.load(tmp_path / "out"), result)
     same(km.Motifs.load(result.save(tmp_path / "copy")), result)
@@ -543,6 +555,100 @@ def test_a_family_is_asked_about_by_itself() -> None:
     assert changes == [use.of(short), {}]  # no background is long enough for the other
     with pytest.raises(UsageError, match=f"No sequence without N has the {len(long.motif)} nt of CTCF"):
         used([short, long], changes)
+
+
+def test_named_families_are_asked_about_however_few_hits_they_have(case: Case) -> None:
+    sequences, scores = case
+    model = km.wrap(Looks(), length=LENGTH, outputs=2)
+    few = sequences.take(np.arange(24))  # in too few clusters for any test
+    own = {name: each.take(np.arange(24)) for name, each in scores.items()} | {
+        "random": dataclasses.replace(scores["gc"].take(np.arange(24)), method="random")
+    }
+    steps: list[tuple[str, int]] = []
+    parts: list[tuple[int, int]] = []
+    result = km.motifs(
+        own, few, model, meme=bundled_motifs(), families=["fos::jun", "MA0139.2"],
+        announce=lambda *step: steps.append(step), progress=lambda *part: parts.append(part),
+    )  # fmt: skip
+    assert steps == [("hits", 12), ("found", 4), ("used", 2)]
+    assert parts[-1][0] == parts[-1][1] == 1 + 20 + 2
+    assert all(a <= b for (a, _), (b, _) in pairwise(parts))
+    families = result.families.set_index("name")
+    assert set(families.index[families["used"].notna()]) == {"FOS::JUN", "CTCF"}
+    assert families["used"]["FOS::JUN"]
+    assert not result.found["tested"].any()
+    frame = result.to_frame().set_index(["method", "name"])["verdict"]
+    assert set(frame.xs("FOS::JUN", level="name").drop("random")) == {"used, untested"}
+    assert set(frame["random"]) == {"untested"}  # a control misses nothing
+    assert "1 of 2 families asked about (those named)" in "\n".join(motif_summary(result))
+    shown = section(result).families
+    assert [family.name for family in shown if family.untested and not family.missed] == [each.name for each in shown]
+    with pytest.raises(UnknownName, match="Did you mean 'CTCF'"):
+        km.motifs(own, few, model, meme=bundled_motifs(), families=["CTCFL"])
+    with pytest.raises(UsageError, match="got none"):
+        km.motifs(own, few, model, meme=bundled_motifs(), families=[])
+    with pytest.raises(UsageError, match="give a model, too"):
+        km.motifs(own, few, meme=bundled_motifs(), families=["CTCF"])
+
+
+def test_a_question_that_was_not_asked_says_why(case: Case) -> None:
+    sequences, scores = case
+    few = sequences.take(np.arange(1, 24, 2))
+    own = {name: each.take(np.arange(1, 24, 2)) for name, each in scores.items()}
+    model = km.wrap(Looks(), length=LENGTH, outputs=2)
+    asked = motif_summary(km.motifs(own, few, model, meme=bundled_motifs()))
+    assert asked[0] == "Of 12 families of motifs (jaspar2024_vertebrates.meme), none have enough hits to be tested."
+    assert "labelled with another class" in asked[1]
+    assert "none has enough hits to be tested and none is enriched. Name families" in asked[2]
+    result = km.motifs(own, few, meme=bundled_motifs())
+    assert motif_summary(result)[2] == "Used: not asked, for no model was given."
+    assert motif_found(result) == "Found: not tested, for no family has enough hits."
+    assert "  found: not tested" in motif_lines(result)
+
+
+@pytest.mark.parametrize(("table", "largest"), [((5, 5, 0, 10), True), ((0, 10, 5, 5), False), ((12, 3, 0, 40), True)])
+def test_the_bound_of_an_odds_ratio_is_that_of_scipy(table: tuple[int, int, int, int], largest: bool) -> None:
+    a, b, c, d = table
+    ends = contingency.odds_ratio([[a, b], [c, d]]).confidence_interval(0.95)
+    bound = odds_bound(np.array([[a + b + c + d, a + b, a + c]]), largest)
+    assert bound == pytest.approx(ends.low if largest else ends.high, rel=1e-6)
+    # The same by `enrichment`, whose strata are one where all have the same GC.
+    n = sum(table)
+    present = np.repeat([True, False, True, False], table)[:, None]
+    row = enrichment(present, np.arange(n) < a + b, np.full(n, 0.5), np.arange(n)).iloc[0]
+    assert (row["odds_ratio"], row["odds_high"] if largest else row["odds_low"]) == ((np.inf,) * 2 if largest else (0, 0))
+    assert row["odds_low" if largest else "odds_high"] == pytest.approx(bound)
+
+
+def test_the_bound_over_strata_has_the_chance_it_claims() -> None:
+    """By drawing: of two strata, at the bound, the largest count comes in 2.5 % of draws."""
+    margins = np.array([[20, 10, 4], [30, 12, 3]])
+    bound = odds_bound(margins, largest=True)
+    chance = np.prod([nchypergeom_fisher(n, hits, ones, bound).pmf(min(ones, hits)) for n, ones, hits in margins])
+    assert chance == pytest.approx(0.025, rel=1e-6)
+    assert np.isnan(odds_bound(np.array([[10, 10, 3]]), largest=True))
+
+
+def a_test(excess: float, beyond: float, error: float, first: float = 10.0) -> Tested:
+    """Make tests of one family, far above the first two nulls."""
+    mean = np.array([[excess], [excess], [beyond]])
+    errors = np.array([[excess / first], [excess / first], [error]])
+    return Tested(np.zeros((3, 1, 1)), mean, errors, *np.zeros((2, 1)), np.full((3, 1), 100.0), np.array([50]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "answer"),
+    [
+        ((0.2, 0.02, 0.03), True),  # copies have nearly all of it
+        ((0.2, 0.10, 0.08), False),  # the copies settle nothing: they may have none of it
+        ((0.2, 0.18, 0.12), False),  # weak, though the estimate is all of it: a real motif may look so
+        ((0.2, 0.08, 0.02), False),  # beyond copies, too
+        ((0.2, 0.02, 0.03, 3.0), False),  # not far above the first two
+    ],
+)
+def test_composition_is_named_only_where_copies_show_it(inputs: tuple[float, ...], answer: bool) -> None:
+    assert composed(a_test(*inputs), np.array([True])).tolist() == [answer]
+    assert composed(a_test(*inputs), np.array([False])).tolist() == [False]
 
 
 def test_what_cannot_be_asked(case: Case, tmp_path: Path) -> None:
