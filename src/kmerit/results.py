@@ -403,7 +403,7 @@ class Attribution(ShownAttribution, Rows[Float]):
         """
         parts = list(parts)
         if not parts:
-            raise UsageError("concat: expected at least one attribution, got none.")
+            raise UsageError("concat: expected at least one part, got none.")
         first = parts[0]
         names = tuple(name for part in parts for name in part.names)
         for part in parts[1:]:
@@ -679,8 +679,10 @@ class Attributions(dict[str, Attribution]):
             >>> Attributions.concat(parts)
             <Attributions of 2 sequences: random>
         """
+        if not parts:
+            raise UsageError("concat: expected at least one part, got none.")
         if len({frozenset(part) for part in parts}) != 1:
-            methods = " and ".join(", ".join(part) for part in parts) or "none"
+            methods = " and ".join(", ".join(part) for part in parts)
             raise UsageError(f"concat: expected the same methods in all parts, got {methods}.")
         return cls({method: Attribution.concat([part[method] for part in parts]) for method in parts[0]})
 

@@ -19,14 +19,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from filelock import FileLock, Timeout
 
 from kmerit.disk import as_disk_full, disk_full_explained
-from kmerit.errors import KmeritError, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.errors import FormatError, KmeritError, RunError, RunLocked, RunMismatch, UsageError
+from kmerit.formats import Shown
+from kmerit.results import Remark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -963,3 +965,71 @@ def check_sources(before: Mapping[str, str], files: Mapping[str, str]) -> None:
                 f"{key} ({files[key]}) has changed since the work began: its sha256 was {digest[:12]}, now it is "
                 f"{now[key][:12]}. Put it back as it was, or choose a new folder with --out (Python: out=)."
             )
+
+
+class Tables(Shown):
+    """A result of several tables, and its folder: each table as CSV and as Parquet, the settings, the remarks.
+
+    A subclass is a dataclass with a DataFrame for each name of `TABLES`, ``settings``, and ``remarks`` if it has a
+    kind of them.
+    """
+
+    TABLES: ClassVar[tuple[str, ...]] = ()
+    RECORD: ClassVar[str] = ""
+    """The file of the settings."""
+    WHAT: ClassVar[str] = ""
+    """What a folder holds, for errors."""
+    COMMAND: ClassVar[str] = ""
+    """The command that writes such a folder."""
+    FREE: ClassVar[tuple[str, ...]] = ()
+    """Settings that may differ where a folder is written again."""
+    REMARKS: ClassVar[type[Remark] | None] = None
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the tables and the settings into a folder, as the function's ``out`` does.
+
+        Raises:
+            RunMismatch: The folder holds results of other settings.
+        """
+        place, settings = Path(folder), self.__dict__["settings"]
+        with hold(place):
+            begin(place / self.RECORD, self.WHAT, settings, free=self.FREE, own=lambda path: False)
+            self.write_tables(place)
+        return place
+
+    def write_tables(self, place: Path) -> None:
+        """Write the tables and the remarks into a folder that is held already."""
+        for name in self.TABLES:
+            table: pd.DataFrame = getattr(self, name)
+            write_csv(place / f"{name}.csv", table)
+            with atomic_write(place / f"{name}.parquet") as part:
+                table.to_parquet(part, index=False, compression="zstd")
+        if self.REMARKS is not None:
+            settle(place / _REMARKS, [asdict(each) for each in self.__dict__["remarks"]])
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read what `save`, or the function's ``out``, wrote.
+
+        Raises:
+            FormatError: The folder does not hold that.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        place = Path(folder)
+        files = [cls.RECORD, *(f"{name}.parquet" for name in cls.TABLES), *([_REMARKS] if cls.REMARKS else [])]
+        if missing := [name for name in files if not (place / name).is_file()]:
+            raise FormatError(f"{folder}: expected results of {cls.COMMAND}; {missing[0]} is missing.")
+        try:
+            parts: dict[str, Any] = {name: pd.read_parquet(place / f"{name}.parquet") for name in cls.TABLES}
+            parts["settings"] = json.loads((place / cls.RECORD).read_text(encoding="utf-8"))
+            if cls.REMARKS is not None:
+                listed = json.loads((place / _REMARKS).read_text(encoding="utf-8"))
+                parts["remarks"] = tuple(cls.REMARKS(**each) for each in listed)
+        except (ValueError, TypeError, OSError, pa.ArrowException) as error:
+            raise FormatError(f"{folder}: not the readable results of {cls.COMMAND} ({error}).") from None
+        return cls(**parts)
+
+
+_REMARKS = "remarks.json"

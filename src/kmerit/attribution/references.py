@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kmerit.errors import LabelError, NotFinite, ReferenceUnreachable, SequenceError, TargetError, UsageError, short
-from kmerit.formats import significant
+from kmerit.formats import Shown, significant
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.differentiable import secant
 from kmerit.models.encoder import Encoder, Rules
@@ -166,7 +166,7 @@ def book_from(book: Rules, reference: Tensor | None) -> Rules:
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class Reference(Shown):
     """What the outputs of some sequences are compared with.
 
     Attributes:
@@ -212,6 +212,20 @@ class Reference:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per sequence: ``name``, ``target``, ``output``, ``reference`` and their ``difference``.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> km.reference(model, ["TATAAAGGCGCGCC"], 0.5, target=1).to_frame()["reference"].tolist()
+            [0.5]
+        """
+        import pandas as pd
+
+        columns = {"name": self.names, "target": self.targets, "output": self.outputs, "reference": self.values}
+        return pd.DataFrame({**columns, "difference": self.outputs - self.values})
 
     @property
     def about(self) -> dict[str, Any]:

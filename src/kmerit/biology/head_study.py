@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -43,6 +42,7 @@ from kmerit.store import (
     Share,
     Stages,
     StoredParts,
+    Tables,
     Work,
     atomic_write,
     begin,
@@ -51,7 +51,6 @@ from kmerit.store import (
     recorded,
     settle,
     sha256,
-    write_csv,
 )
 from kmerit.uncertainty import max_t, studentised
 
@@ -212,7 +211,7 @@ def run_heads(
 
 
 @dataclass(frozen=True, eq=False)
-class Heads:
+class Heads(Tables):
     """What heads have to do with features.
 
     Attributes:
@@ -250,6 +249,24 @@ class Heads:
     doses: pd.DataFrame
     settings: Mapping[str, Any]
 
+    TABLES = TABLES
+    RECORD, WHAT, COMMAND = SETTINGS, "a study of heads", "kmerit heads"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the associations, a row per model, head and feature.
+
+        Example:
+            >>> import pandas as pd
+            >>> table = pd.DataFrame({"stage": ["mine"]})
+            >>> len(Heads(table, table, table, table, table, table, {"seed": 0}).to_frame())
+            1
+        """
+        return self.associations
+
+    def _shown_frame(self) -> pd.DataFrame:
+        columns = ["stage", "layer", "head", "feature", "value", "z", "beyond"]
+        return self.counted[[name for name in columns if name in self.counted]]
+
     def __repr__(self) -> str:
         models = self.stages["stage"][self.stages["kind"] == "model"].tolist()
         table = self.counted
@@ -282,16 +299,9 @@ class Heads:
         """
         place = Path(folder)
         with hold(place):
-            begin(place / SETTINGS, "a study of heads", self.settings, free=_FREE)
-            _write(self, place)
+            begin(place / SETTINGS, self.WHAT, self.settings, free=_FREE)
+            self.write_tables(place)
         return place
-
-
-def _write(result: Heads, place: Path) -> None:
-    for name in TABLES:
-        table: pd.DataFrame = getattr(result, name)
-        write_csv(place / f"{name}.csv", table)
-        _parquet(table, place / f"{name}.parquet")
 
 
 def _parquet(table: pd.DataFrame, path: Path) -> None:
@@ -305,14 +315,7 @@ def read_heads(folder: str | os.PathLike[str]) -> Heads:
     Raises:
         FormatError: It holds no such results.
     """
-    import pandas as pd
-
-    place = Path(folder)
-    files = [SETTINGS, *(f"{name}.parquet" for name in TABLES)]
-    if missing := [name for name in files if not (place / name).is_file()]:
-        raise FormatError(f"{place}: expected results of kmerit heads; {missing[0]} is missing.")
-    tables = {name: pd.read_parquet(place / f"{name}.parquet") for name in TABLES}
-    return Heads(**tables, settings=json.loads((place / SETTINGS).read_text(encoding="utf-8")))
+    return Heads.load(folder)
 
 
 # --- the study --------------------------------------------------------------------------------------------------------
@@ -651,7 +654,7 @@ class _Study:
                 parts.need_all(len(self._parts), self._done)
             self._make(undone, progress)
             result = self.result(None)
-            _write(result, folder)
+            result.write_tables(folder)
             self._remove_parts(parts)
             return result
 

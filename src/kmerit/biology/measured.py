@@ -24,7 +24,7 @@ from kmerit.models.inference import check_strands
 from kmerit.models.model import Model
 from kmerit.results import Problem, Remark
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, Strands, decode, encode, generator, other_strand
-from kmerit.store import atomic_write, begin, hold, read_proof, recorded, write_csv, write_proof
+from kmerit.store import Tables, atomic_write, begin, hold, read_proof, recorded, write_proof
 from kmerit.uncertainty import resampled
 
 if TYPE_CHECKING:
@@ -484,7 +484,7 @@ def _as_sequences(windows: Int8) -> Sequences:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measured(Tables):
     """What measured effects say of a model and its methods.
 
     Attributes:
@@ -506,6 +506,16 @@ class Measured:
     pooled: pd.DataFrame
     assays: pd.DataFrame
     settings: Mapping[str, Any]
+
+    TABLES = TABLES
+    RECORD, WHAT, COMMAND = SETTINGS, "measured effects", "kmerit measured"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per element and method."""
+        return self.methods
+
+    def _shown_frame(self) -> pd.DataFrame:
+        return self.pooled
 
     def __repr__(self) -> str:
         count = int(self.elements["judges"].sum())
@@ -635,8 +645,7 @@ def measured(
                 progress(number, len(groups))
         result = Measured(*_tables(rows, request.names), pd.DataFrame(summary_of(elements)), settings)
         if folder is not None:
-            for name in TABLES:
-                write_csv(folder / f"{name}.csv", getattr(result, name))
+            result.write_tables(folder)
     return result
 
 

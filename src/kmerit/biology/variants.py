@@ -7,9 +7,10 @@ deletion draws in letters from the right and an insertion pushes some out.
 
 from __future__ import annotations
 
-import csv
+import json
 import logging
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +18,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kmerit.attribution.attribute import Target, attribute, check_methods, fixed_target, over_strands
 from kmerit.attribution.method import Method
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
+from kmerit.formats import Shown
 from kmerit.io.genome import chromosome_key, genome_letters, open_genome
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.vcf import MISSING, BgzipWriter, Row, Vcf, with_fields, with_info
@@ -37,6 +40,7 @@ from kmerit.sequences import (
     Int64,
     Locus,
     N,
+    Rows,
     Sequences,
     Strands,
     Tokens,
@@ -51,6 +55,7 @@ from kmerit.store import (
     atomic_write,
     begin,
     check_begun,
+    differences,
     hold,
     json_digest,
     read_proof,
@@ -137,7 +142,7 @@ class Cut(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Variants:
+class Variants(Shown, Rows[dict[str, Any]]):
     """What a model and its methods say of variants: a row per allele, in the order of the VCF.
 
     Attributes:
@@ -159,8 +164,72 @@ class Variants:
         left_out = sum(self.counts.values())
         return f"<Variants: {len(self.table) - left_out:,} scored, {left_out:,} left out>"
 
-    def __len__(self) -> int:
-        return len(self.table)
+    _what: ClassVar[str] = "allele"
+
+    def _row_names(self) -> tuple[str, ...]:
+        names = zip(*(self.table[name] for name in ("chrom", "pos", "ref", "alt")), strict=True)
+        return tuple(f"{chrom}:{position}:{ref}>{alt}" for chrom, position, ref, alt in names)
+
+    def _row(self, i: int) -> dict[str, Any]:
+        return {str(name): value for name, value in self.table.iloc[i].items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table, a row per allele."""
+        return self.table
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Variants:
+        """Select alleles by index, slice or boolean mask, in the order asked; by name: ``["chr1:201:A>G"]``."""
+        table = self.table.iloc[np.arange(len(self))[rows]].reset_index(drop=True)
+        return replace(self, table=table, counts=_left_out(table))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Variants]) -> Variants:
+        """Put the variants of several files together; one model, its methods and options.
+
+        Raises:
+            UsageError: No part, or other settings.
+        """
+        import pandas as pd
+
+        if not parts:
+            raise UsageError("concat: expected at least one part, got none.")
+        settings = [{key: value for key, value in part.settings.items() if key != "vcf"} for part in parts]
+        for each in settings[1:]:
+            for key, was, is_now in differences(settings[0], each):
+                raise UsageError(f"concat: expected the same {key} in all parts, got {was!r} and {is_now!r}.")
+        table = pd.concat([part.table for part in parts], ignore_index=True)
+        return cls(table, settings[0] | {"vcf": [part.settings.get("vcf") for part in parts]}, _left_out(table))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``variants.parquet`` and ``variants.json`` (the settings) into a folder; `load` reads it.
+
+        Raises:
+            RunMismatch: The folder holds other variants.
+        """
+        place = Path(folder)
+        with hold(place):
+            begin(place / SETTINGS, "variants", self.settings, own=lambda path: False)
+            with atomic_write(place / TABLE) as part:
+                self.table.to_parquet(part, index=False, compression="zstd")
+        return place
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Variants:
+        """Read what `save`, or ``variants(out=...)``, wrote.
+
+        Raises:
+            FormatError: The folder does not hold that.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        place = Path(folder)
+        try:
+            table = pd.read_parquet(place / TABLE)
+            settings = json.loads((place / SETTINGS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise FormatError(f"{folder}: expected results of kmerit variants ({error}).") from None
+        return cls(table, settings, _left_out(table))
 
     @property
     def loci(self) -> list[Locus | None]:
@@ -170,6 +239,12 @@ class Variants:
             None if left_out else Locus(chrom, int(start), int(end), strand)
             for chrom, start, end, strand, left_out in zip(*columns, strict=True)
         ]
+
+
+def _left_out(table: pd.DataFrame) -> dict[str, int]:
+    """Count the alleles that were left out, by reason."""
+    counts = Counter(str(reason) for reason in table["left_out"])
+    return {reason: count for reason, count in sorted(counts.items()) if reason}
 
 
 # --- alleles ----------------------------------------------------------------------------------------------------------
@@ -870,6 +945,7 @@ def _write_part(
 
 def _finish(folder: Path, parts: StoredParts, count: int, rows: Vcf, request: _Request) -> None:
     """Join the parts: a table, the VCF with INFO fields, what was left out and how much; one part at a time."""
+    import pandas as pd
     import pyarrow.parquet
 
     paths = [parts.path(number, "parquet") for number in range(count)]
@@ -883,8 +959,7 @@ def _finish(folder: Path, parts: StoredParts, count: int, rows: Vcf, request: _R
         BgzipWriter(raw) as lines,
         list_path.open("w", encoding="utf-8", newline="") as listed,
     ):
-        left_out = csv.writer(listed, lineterminator="\n")
-        left_out.writerow(header)
+        pd.DataFrame(columns=header).to_csv(listed, index=False, lineterminator="\n")
         lines.write("\n".join(with_fields(rows.header, request.header)) + "\n")
         source = rows.rows()
         row, mine = next(source), list[dict[str, Any]]()
@@ -893,10 +968,10 @@ def _finish(folder: Path, parts: StoredParts, count: int, rows: Vcf, request: _R
             table = pyarrow.parquet.read_table(path)
             writer = writer or pyarrow.parquet.ParquetWriter(table_path, table.schema, compression="zstd")
             writer.write_table(table)
+            missed = table.select(header).to_pandas()
+            missed[missed["left_out"] != ""].to_csv(listed, index=False, header=False, lineterminator="\n")
             for each in table.to_pylist():
                 counts[each["left_out"]] += 1
-                if each["left_out"]:
-                    left_out.writerow([each[name] for name in header])
                 if each["line"] != row.line:
                     lines.write(with_info(row.text, request.info(mine)) + "\n")
                     row, mine = next(source), []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmerit.errors import UsageError
+from kmerit.formats import Shown
 from kmerit.sequences import Floats, Int8, Int64, Sequences, decode, encode, generator, reverse_complement
 from kmerit.store import write_csv
 
@@ -84,7 +85,7 @@ class Grammar:
 
 
 @dataclass(frozen=True, eq=False)
-class PlantedValues:
+class PlantedValues(Shown):
     """Sequences with values, and what each value comes from.
 
     Attributes:
@@ -97,6 +98,15 @@ class PlantedValues:
     sequences: Sequences
     bins: Floats
     instances: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the motifs, a row each.
+
+        Example:
+            >>> plant_values(2, length=64).to_frame().columns[:3].tolist()
+            ['name', 'start', 'end']
+        """
+        return self.instances
 
     def __repr__(self) -> str:
         return f"<PlantedValues: {len(self.sequences)} sequences, {len(self.instances)} motifs>"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, overload
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -16,7 +16,7 @@ from kmerit.config import Several, Table
 from kmerit.datasets.similarity import in_validation
 from kmerit.datasets.task import SPLITS, load_task, tasks
 from kmerit.errors import FormatError, RunMismatch, SequenceError
-from kmerit.formats import percent
+from kmerit.formats import Shown, percent
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.io.tables import read_parquet
@@ -48,6 +48,9 @@ from kmerit.store import (
     sums,
     write_json,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +305,7 @@ class Placement(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Planted:
+class Planted(Shown):
     """A split with its truth; all arrays are ``[sequence, position]``.
 
     Attributes:
@@ -324,6 +327,23 @@ class Planted:
     scrubbed: Int8
     placements: tuple[tuple[Placement, ...], ...]
     widths: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Planted: {len(self.sequences)} sequences, {sum(map(len, self.placements))} motifs>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per planted motif: ``name`` of the sequence, ``motif``, ``start``, ``end``, ``strand``.
+
+        Positions are 0-based, half-open.
+        """
+        import pandas as pd
+
+        rows = [
+            (name, motif, start, start + self.widths[motif], strand)
+            for name, placements in zip(self.sequences.names, self.placements, strict=True)
+            for motif, start, strand in placements
+        ]
+        return pd.DataFrame(rows, columns=["name", "motif", "start", "end", "strand"])
 
     def take(self, rows: Int64) -> Planted:
         """Select sequences by index, in the given order."""

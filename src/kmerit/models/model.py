@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kmerit.errors import CheckpointError, LengthError, RunMismatch, SequenceError, TargetError, UsageError
+from kmerit.errors import CheckpointError, LengthError, RunMismatch, SequenceError, TargetError, UsageError, short
+from kmerit.formats import frame_html
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.checkpoint import Checkpoint, read
@@ -106,6 +107,19 @@ class Model:
         outputs = "a label" if outputs == "1 labels" else outputs
         precision = f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
         return f"<Model {self.name} ({self.family}): {outputs}: {self.listed}; {precision}>"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        facts = {
+            "family": self.family,
+            "predicts": self.problem.value,
+            "outputs": short(self.listed),
+            "length": f"{self.shortest} nt and more, up to {self.max_tokens:,} tokens",
+            "computes in": f"{str(self.dtype).removeprefix('torch.')} on {self.device}",
+            "sha256 of the weights": self.digest[:12],
+        }
+        return frame_html(f"Model {self.name}", pd.DataFrame(facts.items(), columns=["", "value"]))
 
     def __call__(
         self, ids: Tensor | NDArray[np.integer[Any]] | Tokens, mask: Tensor | NDArray[np.bool_] | None = None

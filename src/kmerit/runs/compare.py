@@ -14,10 +14,10 @@ from kmerit.io.scores import read_attributions
 from kmerit.results import Attributions, Outcomes
 from kmerit.runs.pipeline import RunFolder
 from kmerit.runs.settings import RunConfig
-from kmerit.store import begin, hold, sha256, write_csv
+from kmerit.store import begin, hold, sha256
 from kmerit.trials.execution import scores_digest
-from kmerit.trials.outcomes import ABOUT, read_outcomes, write_table
-from kmerit.trials.side_by_side import TABLES, Side, SideBySide, side_by_side
+from kmerit.trials.outcomes import ABOUT, read_outcomes
+from kmerit.trials.side_by_side import Side, SideBySide, side_by_side
 
 if TYPE_CHECKING:
     from kmerit.results import Attribution
@@ -82,8 +82,8 @@ def compare(
     folder = Path(out)
     with hold(folder):
         result = side_by_side(sides, resamples=resamples, seed=seed)
-        begin(folder / SETTINGS, "a comparison", result.settings, own=lambda path: False)
-        _write_tables(result, folder)
+        begin(folder / result.RECORD, result.WHAT, result.settings, own=lambda path: False)
+        result.write_tables(folder)
         write_side_by_side(result, folder)
     return result
 
@@ -170,12 +170,3 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
             f"{side.outcomes.settings['scores_sha256'][:12]}). Give those, or leave them out."
         )
     return replace(side, scores=ordered)
-
-
-def _write_tables(result: SideBySide, folder: Path) -> None:
-    import pyarrow as pa
-
-    for name in TABLES:
-        table = getattr(result, name)
-        write_csv(folder / f"{name}.csv", table)
-        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(table, preserve_index=False))

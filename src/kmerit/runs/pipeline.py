@@ -19,7 +19,7 @@ import tomli_w
 from kmerit import store
 from kmerit.config import Tree, read_toml
 from kmerit.errors import ConfigError, RunError, RunMismatch, UnknownName, UsageError
-from kmerit.formats import frame_html
+from kmerit.formats import Shown
 from kmerit.report.load import REFERENCE
 from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.runs.stages import STAGES, Job, Stage, Watch, check_own_sources, plan, unsaid, unwatched
@@ -179,7 +179,7 @@ _LOG.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Shown):
     """A run on disk: its report, verdicts and curves, and the scores and raw outcomes behind them.
 
     Nothing is read before it is asked for. Where a run has several tasks, name one, or choose a part of `tasks`.
@@ -198,8 +198,12 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run in {str(self.folder)!r}>"
 
-    def _repr_html_(self) -> str:
-        return frame_html(f"Verdicts of the run in {self.folder}", self.verdicts().iloc[:, :5])
+    def to_frame(self) -> pd.DataFrame:
+        """Return the verdicts, see `verdicts`."""
+        return self.verdicts()
+
+    def _shown_frame(self) -> pd.DataFrame:
+        return self.verdicts().iloc[:, :5]
 
     @property
     def report(self) -> Path:

@@ -433,7 +433,7 @@ def draw_partners(seed: int, draws: int, names: Sequence[str], properties: Int64
         rows = np.flatnonzero(groups == group)
         for at, row in enumerate(rows if rows.size > 1 else ()):
             for draw in range(draws):
-                step = int(generator(seed, OTHER, draw, names[row]).integers(1, rows.size))
+                step = int(generator(seed, OTHER, draw, names[int(row)]).integers(1, rows.size))
                 partners[draw, row] = rows[(at + step) % rows.size]
     return partners
 

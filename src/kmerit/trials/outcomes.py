@@ -221,8 +221,9 @@ def _counted(outcomes: Outcomes) -> Outcomes:
 
     cells, settings = outcomes.cells.to_pandas(), dict(outcomes.settings)
     counts = {"evaluations": outcomes.mutants.num_rows, "naive_evaluations": len(cells)}
-    if "grid" in settings:  # which holds n = 0 only for the figures' sake
-        counts["naive_evaluations"] += len(outcomes) - int(((cells["n"] == 0) & ~cells["full"]).sum())
+    if "grid" in settings:  # as a trial counts: cells whose mutant is the sequence itself cost one evaluation each
+        originals = outcomes.sequences["original"].to_numpy()
+        counts["naive_evaluations"] += len(outcomes) - int(cells["mutant"].isin(originals).sum())
         bound = cells["method"].isin([ISM, GREEDY])
         members = {
             "core": ~bound & (cells["operator"] == OPERATOR) & (cells["order"] == ORDER),

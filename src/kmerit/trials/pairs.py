@@ -22,7 +22,7 @@ from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.results import Remark
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
-from kmerit.store import begin, hold, write_csv
+from kmerit.store import Tables, begin, hold
 from kmerit.trials.controls import SHIFTED, ranking_of, shifted_scores
 from kmerit.trials.design import FEWEST, LEVEL
 from kmerit.trials.execution import (
@@ -36,7 +36,6 @@ from kmerit.trials.execution import (
     one_task,
     open_scores,
 )
-from kmerit.trials.outcomes import write_table
 from kmerit.trials.rankings import check_counts, logits_of, rank
 from kmerit.trials.trial import Attributions, by_lot, check_methods
 from kmerit.trials.verdicts import LEAST, MARGIN, known
@@ -72,7 +71,7 @@ class Interaction(Remark):
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Pairs(Tables):
     """Single and joint effects of the positions that methods rank first.
 
     Attributes:
@@ -93,6 +92,14 @@ class Pairs:
     pairs: pd.DataFrame
     remarks: tuple[Interaction, ...]
     settings: Mapping[str, Any]
+
+    TABLES = TABLES
+    RECORD, WHAT, COMMAND, FREE = SETTINGS, "pairs", "kmerit pairs", ("classifications",)
+    REMARKS = Interaction
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the summary, a row per class, method and distance."""
+        return self.summary
 
     def __repr__(self) -> str:
         return f"<Pairs: {len(self.pairs)} pairs of {self.settings['sequences']} sequences>"
@@ -195,7 +202,7 @@ def pairs(
         mistaken = {label: int((classes[members[~right]] == label).sum()) for label in names}
         result = Pairs(summary, table.drop(columns="row"), (*_remarks(summary, names, mistaken),), settings)
         if folder is not None:
-            _write(result, folder)
+            result.write_tables(folder)
     return result
 
 
@@ -399,12 +406,3 @@ def _remarks(summary: pd.DataFrame, names: Mapping[int, str], mistaken: Mapping[
         if label not in present and mistaken[label]:
             remarks.append(Interaction("none_of_class", {"class_name": class_name, "mistaken": mistaken[label]}))
     return remarks
-
-
-def _write(result: Pairs, folder: Path) -> None:
-    import pyarrow as pa
-
-    for name in TABLES:
-        table = getattr(result, name)
-        write_csv(folder / f"{name}.csv", table)
-        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(table, preserve_index=False))

@@ -19,7 +19,7 @@ import numpy as np
 from kmerit.errors import RunMismatch, SequenceError, UsageError
 from kmerit.results import Attribution, Outcomes, Remark
 from kmerit.sequences import Bool, Float, Floats, Int64, generator
-from kmerit.store import differences
+from kmerit.store import Tables, differences
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, NEAREST, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL
 from kmerit.trials.execution import size_of
@@ -98,7 +98,7 @@ class Contrast(Remark):
 
 
 @dataclass(frozen=True, eq=False)
-class SideBySide:
+class SideBySide(Tables):
     """Several trials on the same sequences, compared in pairs.
 
     Attributes:
@@ -124,6 +124,14 @@ class SideBySide:
     agreement: pd.DataFrame
     remarks: tuple[Contrast, ...]
     settings: Mapping[str, Any]
+
+    TABLES = TABLES
+    RECORD, WHAT, COMMAND = "compare.json", "a comparison", "kmerit compare"
+    REMARKS = Contrast
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the differences, a row per pair of runs, class, method and control."""
+        return self.differences
 
     def __repr__(self) -> str:
         runs = ", ".join(each["name"] for each in self.settings["runs"])

@@ -147,7 +147,7 @@ def test_tables_are_written_and_other_pairs_refused(sequences: Sequences, tmp_pa
     model = planted("and")
     result = pairs(model, sequences, truth(16), top=2, resamples=100, out=tmp_path / "out")
     assert {each.name for each in (tmp_path / "out").iterdir() if not each.name.startswith(".")} == {
-        "pairs.json", "pairs.csv", "pairs.parquet", "summary.csv", "summary.parquet",
+        "pairs.json", "pairs.csv", "pairs.parquet", "summary.csv", "summary.parquet", "remarks.json",
     }  # fmt: skip
     again = pairs(model, sequences, truth(16), top=2, resamples=100, out=tmp_path / "out")
     assert again.pairs.equals(result.pairs)
