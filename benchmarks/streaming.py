@@ -1,6 +1,6 @@
 """Measure the memory and the time that streaming to disk takes, for few sequences and for many.
 
-    python benchmarks/streaming.py [--counts 10000 100000] [--times 1] [--json]
+    python benchmarks/streaming.py [--counts 10000 100000] [--times 1] [--resamples 2000] [--json]
 
 Random sequences of 44 nt and a random model of 1 layer x 16. Every step is a process of its own, as a command is,
 and its peak is that process's: scoring; a curve (`mutate`) and its summary; and a trial with all controls, in shares:
@@ -122,35 +122,47 @@ def repeat(folder: Path, times: int) -> None:
     write_record(folder / ABOUT, {**about, "files": sums(folder, TABLES)})
 
 
-def attribute(model: Any, sequences: Any, folder: Path) -> None:
+@dataclass(frozen=True)
+class Inputs:
+    """What a step works on: model, sequences, the folder of the results, and draws of each interval."""
+
+    model: km.Model
+    sequences: km.Sequences
+    folder: Path
+    resamples: int
+
+
+def attribute(given: Inputs) -> None:
     """Score."""
-    km.attribute(model, sequences, METHODS, out=folder / "scores.parquet")
+    km.attribute(given.model, given.sequences, METHODS, out=given.folder / "scores.parquet")
 
 
-def mutate(model: Any, sequences: Any, folder: Path) -> None:
+def mutate(given: Inputs) -> None:
     """Mutate, as `kmerit mutate` does."""
     options = {"counts": [0, 3], "replicates": 1, "random_sets": 1}
-    km.mutate(model, sequences, folder / "scores.parquet", **options, out=folder / "curve")
+    scores = given.folder / "scores.parquet"
+    km.mutate(given.model, given.sequences, scores, **options, out=given.folder / "curve")
 
 
-def summary(model: Any, sequences: Any, folder: Path) -> None:
+def summary(given: Inputs) -> None:
     """Summarise the outcomes that are there, as `kmerit mutate` does in the end."""
-    km.summarise(km.read_outcomes(folder / "curve"))
+    km.summarise(km.read_outcomes(given.folder / "curve"), resamples=given.resamples)
 
 
-def trial(model: Any, sequences: Any, folder: Path, share: Any) -> None:
+def trial(given: Inputs, share: Any) -> None:
     """Put the methods on trial, or a share of it."""
     bare = {"satellite_per_class": 0, "orders": (), "operators": (), "ism_per_class": 0, "greedy_per_class": 0}
     grid = km.Grid(counts=(3,), draws=1, random_sets=1, sizes=False, **bare)
-    km.trial(model, sequences, folder / "scores.parquet", grid, out=folder / "trial", share=share)
+    scores = given.folder / "scores.parquet"
+    km.trial(given.model, given.sequences, scores, grid, out=given.folder / "trial", share=share)
 
 
-def cards(model: Any, sequences: Any, folder: Path) -> None:
+def cards(given: Inputs) -> None:
     """Write report cards of the outcomes that are there, as `kmerit trial` does in the end."""
-    write_cards(km.read_outcomes(folder / "trial"), folder / "cards")
+    write_cards(km.read_outcomes(given.folder / "trial"), given.folder / "cards", resamples=given.resamples)
 
 
-STEPS: dict[str, Callable[[Any, Any, Path], None]] = {
+STEPS: dict[str, Callable[[Inputs], None]] = {
     "attribute": attribute,
     "mutate": mutate,
     "plan": partial(trial, share="plan"),
@@ -163,14 +175,14 @@ OF_OUTCOMES = {"summary": "curve", "cards": "trial"}
 """Steps that read the outcomes in this folder."""
 
 
-def measure(step: str, folder: Path, count: int) -> Peak:
+def measure(step: str, folder: Path, resamples: int) -> Peak:
     """Do one step in this process."""
     model = km.load_model(folder / "model", device="cpu", micro_batch=64)
     km.attribute(model, km.Sequences.from_strings(["ACGT" * 8]), METHODS)  # what torch and Arrow take is loaded
     loaded = peak()
     sequences = km.read_sequences(folder / "sequences.csv")
     read, start = peak(), time.perf_counter()
-    STEPS[step](model, sequences, folder)
+    STEPS[step](Inputs(model, sequences, folder, resamples))
     return Peak(len(sequences), step, loaded, read, peak(), time.perf_counter() - start)
 
 
@@ -180,12 +192,15 @@ def main() -> None:
     parser.add_argument("--counts", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument("--times", type=int, default=1, help="repeat outcomes before they are summarised and judged")
+    parser.add_argument(
+        "--resamples", type=int, default=2000, help="draws of each interval; memory does not depend on them"
+    )
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=[*STEPS], help="these alone, in this order")
-    parser.add_argument("--one", nargs=3, metavar=("STEP", "FOLDER", "COUNT"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        step, folder, count = options.one
-        print(json.dumps(asdict(measure(step, Path(folder), int(count)))))
+        step, folder = options.one
+        print(json.dumps(asdict(measure(step, Path(folder), options.resamples))))
         return
     rows = []
     for count in options.counts:
@@ -196,7 +211,7 @@ def main() -> None:
                 if step in OF_OUTCOMES and options.times > 1:
                     repeat(Path(folder, OF_OUTCOMES[step]), options.times)
                     write_sequences(Path(folder, "sequences.csv"), count * options.times)
-                command = [sys.executable, __file__, "--one", step, folder, str(count)]
+                command = [sys.executable, __file__, "--one", step, folder, "--resamples", str(options.resamples)]
                 rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     if options.json:
         print(json.dumps(rows, indent=2))
