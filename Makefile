@@ -37,7 +37,7 @@ mini: install
 # One study after the other, each into its own folder. Given again, it resumes.
 REGIMES := regimes contexts contexts-encoder distances regimes-ienhancer
 regimes: install
-	for name in $(REGIMES); do $(BIN)/kmerit study configs/$$name.toml --out results/$$name || exit; done
+	for name in $(REGIMES); do $(BIN)/kmerit study configs/$$name.toml --out runs/$$name || exit; done
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal
