@@ -1,5 +1,6 @@
 # kmerit's commands. They need Python 3.11 or newer, make and a package index, nothing else.
 #   make demo    the whole experiment on bundled data and models, ending with the report's name
+#   make regimes the studies of docs/regimes.md, for hours; it resumes
 #   make test    all tests (make test-fast: without the slow ones)
 #   make test-browser   the report's page in Chromium
 #   make check   lint, format, types, import layers; the page's JavaScript, too
@@ -16,7 +17,7 @@ LOCKED := requirements.lock requirements-torch.lock
 # Where it is set, every process would compile the libraries again: 10 seconds for each that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo mini test test-fast test-browser test-gpu check bench docs dist lock clean
+.PHONY: install demo mini regimes test test-fast test-browser test-gpu check bench docs dist lock clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -32,6 +33,11 @@ demo: install
 
 mini: install
 	$(BIN)/python -m studies.bundled_models studies/bundled_models/recipes.toml --out runs/mini
+
+# One study after the other, each into its own folder. Given again, it resumes.
+REGIMES := regimes contexts contexts-encoder distances regimes-ienhancer
+regimes: install
+	for name in $(REGIMES); do $(BIN)/kmerit study configs/$$name.toml --out runs/$$name || exit; done
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -13,7 +13,7 @@ from helpers.checkpoints import write_masked
 from kmerit.errors import ModelError, SequenceError
 from kmerit.models.masked import load_masked
 from kmerit.models.model import Model
-from kmerit.sequences import Sequences, encode
+from kmerit.sequences import Locus, Sequences, encode
 from kmerit.trials.departures import FEWEST, _Chain, _farness, _rank, departures, states
 
 
@@ -100,6 +100,25 @@ def test_the_pseudo_likelihood_is_that_of_each_letter_given_the_others(
     natural = np.array(logs[False])
     ranks = [((natural > each).mean() + (natural == each).mean() / 2) for each in logs[True]]
     assert everyone["pseudo"][0] == pytest.approx(np.mean(ranks), abs=1e-3)
+
+
+def test_operators_that_move_letters_are_measured_with_the_genome_they_read(model: Model, tmp_path: Path) -> None:
+    chromosome = "".join(np.random.default_rng(3).choice(list("AACG"), 1600))
+    path = tmp_path / "genome.fa"
+    path.write_text(f">chr1\n{chromosome}\n")
+    places = [(start, start + 60) for start in range(0, 1440, 120)]
+    rows = Sequences.from_strings(
+        [chromosome[start:end] for start, end in places],
+        labels=[0, 1] * 6,
+        loci=[Locus("chr1", start, end, "+") for start, end in places],
+    )
+    table = departures(model, rows, [f"delete({path})", "delete", "insert"], [60], per_class=6)
+    change = table.set_index("operator")["likelihood"]
+    chain, own = _Chain(rows), list(rows.rows())
+    flanks = [encode(chromosome[end : end + 60]) for _, end in places]  # all 60 are deleted, and the flank moves in
+    expected = [chain.likelihood(flank, i) - chain.likelihood(own[i], i) for i, flank in enumerate(flanks)]
+    assert change[f"delete({path})"] == pytest.approx(np.mean(expected))
+    assert table[["state", "letters", "moved"]].notna().all(axis=None)
 
 
 def test_what_cannot_be_measured(model: Model, skewed: Sequences, tmp_path: Path) -> None:
