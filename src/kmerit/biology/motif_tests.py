@@ -80,7 +80,7 @@ CANDIDATES = 0.01
 RULE = 4
 """Counts the changes of the tests; what another rule made is not resumed."""
 FOOLED = 4.0
-"""t beyond shifted scores, and beyond those of other sequences, from which these two nulls alone would have made much."""
+"""t beyond shifted scores and beyond those of other sequences, from which these two nulls would have made much."""
 _PARTS = "parts"
 _DECILES = 10
 _DRAWS = 2000
@@ -957,8 +957,8 @@ def motifs(
         seed: Of halves, copies, backgrounds and resamples.
         out: Folder to save to, step by step; what is done there is not done again.
         progress: Called with parts done and all; how many ask the model is known once the second question is answered.
-        announce: Called with each step that begins, ``hits``, ``found``, ``used`` or ``patterns``, and how many families,
-            methods, families or methods it is about.
+        announce: Called with each step that begins, and how much it is about: ``hits`` and ``used`` with a number of
+            families, ``found`` and ``patterns`` with one of methods.
         share: What of it is done, with ``out``: ``"plan"`` or a `kmerit.store.Share`, which return None, or
             ``"gather"``; by default all. The bytes are the same.
 

@@ -2254,14 +2254,14 @@ def motif_summary(result: Motifs) -> list[str]:
     tested = tests[tests["tested"]]["family"].nunique()
     source = result.settings.get("source", "")
     lines = [
-        f"Of {_families(len(families))} of motifs ({source}), {tested or 'none'} {'has' if tested == 1 else 'have'} enough "
-        f"hits to be tested."
+        f"Of {_families(len(families))} of motifs ({source}), {tested or 'none'} {'has' if tested == 1 else 'have'} "
+        f"enough hits to be tested."
     ]
     if families["enriched"].notna().any():
         names = families[families["enriched"].fillna(False)].sort_values("p_enriched")["name"].tolist()
         lines.append(
-            f"In the data: {len(names) or 'none'} {'is' if len(names) == 1 else 'are'} enriched in the class at equal GC"
-            f"{': ' + few(names, MOST_MOTIFS) if names else ''}."
+            f"In the data: {len(names) or 'none'} {'is' if len(names) == 1 else 'are'} enriched in the class at equal "
+            f"GC{': ' + few(names, MOST_MOTIFS) if names else ''}."
         )
     else:
         lines.append("In the data: not asked, for there are no sequences labelled with another class to compare with.")
@@ -2297,8 +2297,8 @@ def _used_line(result: Motifs) -> str:
         if settings.get("model") is None:
             return "Used: not asked, for no model was given."
         return (
-            "Used: no family was asked about, for none has enough hits to be tested and none is enriched. Name families "
-            "to ask about all the same: --families (Python: families=)."
+            "Used: no family was asked about, for none has enough hits to be tested and none is enriched. Name "
+            "families to ask about all the same: --families (Python: families=)."
         )
     which = "those named" if settings.get("families") else "those with enough hits to be tested, or enriched"
     rest = len(families) - len(asked)
@@ -2325,8 +2325,8 @@ def _composition_line(result: Motifs) -> list[str]:
         for family, method, part, signed in tests[["family", "method", "part", "signed"]].to_numpy().tolist()
     ]
     return [
-        f"Composition alone would have fooled {counted([len(rows)], 'test')}, {few(rows, MOST_MOTIFS)}: far above shifted "
-        f"scores and other sequences' scores, and half of that or more is found for the same letters in another order, too."
+        f"Composition alone would have fooled {counted([len(rows)], 'test')}, {few(rows, MOST_MOTIFS)}: far above "
+        f"shifted scores and other sequences' scores, but the same letters in another order have half of that or more."
     ]
 
 

@@ -26,7 +26,6 @@ from kmerit.biology.motif_tests import (
     Line,
     Measured,
     Spans,
-    Tested,
     aurocs,
     budgets,
     compare_methods,
@@ -616,7 +615,9 @@ def test_the_bound_of_an_odds_ratio_is_that_of_scipy(table: tuple[int, int, int,
     n = sum(table)
     present = np.repeat([True, False, True, False], table)[:, None]
     row = enrichment(present, np.arange(n) < a + b, np.full(n, 0.5), np.arange(n)).iloc[0]
-    assert (row["odds_ratio"], row["odds_high"] if largest else row["odds_low"]) == ((np.inf,) * 2 if largest else (0, 0))
+    assert (row["odds_ratio"], row["odds_high"] if largest else row["odds_low"]) == (
+        (np.inf,) * 2 if largest else (0, 0)
+    )
     assert row["odds_low" if largest else "odds_high"] == pytest.approx(bound)
 
 
@@ -629,11 +630,13 @@ def test_the_bound_over_strata_has_the_chance_it_claims() -> None:
     assert np.isnan(odds_bound(np.array([[10, 10, 3]]), largest=True))
 
 
-def a_test(excess: float, beyond: float, error: float, first: float = 10.0) -> Tested:
+def a_test(excess: float, beyond: float, error: float, first: float = 10.0) -> motif_tests.Tested:
     """Make tests of one family, far above the first two nulls."""
     mean = np.array([[excess], [excess], [beyond]])
     errors = np.array([[excess / first], [excess / first], [error]])
-    return Tested(np.zeros((3, 1, 1)), mean, errors, *np.zeros((2, 1)), np.full((3, 1), 100.0), np.array([50]))
+    return motif_tests.Tested(
+        np.zeros((3, 1, 1)), mean, errors, *np.zeros((2, 1)), np.full((3, 1), 100.0), np.array([50])
+    )
 
 
 @pytest.mark.parametrize(
