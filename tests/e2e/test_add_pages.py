@@ -31,7 +31,8 @@ def house(tmp_path: Path) -> Path:
     for assets in ("assets", "report/assets"):
         (tmp_path / "src" / "kmerit" / assets).symlink_to(ROOT / "src" / "kmerit" / assets)
     (tmp_path / "docs" / "how-to").mkdir(parents=True)
-    manual = ("docs/references.bib", "docs/glossary.md", "docs/how-to/command-line.md")
+    pages = ("command-line.md", "data-as-you-have-it.md")
+    manual = ("docs/references.bib", "docs/glossary.md", *(f"docs/how-to/{page}" for page in pages))
     for file in (*manual, "CHANGELOG.md", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "my.fa").write_text(">one\nACGTTGCATGCATT\n", encoding="utf-8")
@@ -164,3 +165,14 @@ def test_add_an_operator(house: Path) -> None:
     commands = follow("add-an-operator.md", house)
     assert [command.split()[:3] for command in commands] == [["python", "-m", "pytest"]] * 2
     assert listed(house, "operators")["transversion"]["keeps"] == ["length", "other positions"]
+
+
+def test_add_a_rule(house: Path) -> None:
+    commands = follow("add-a-rule.md", house)
+    assert [command.split()[:3] for command in commands] == [["python", "-m", "pytest"]] * 2
+    assert "quarter_lrp" in listed(house, "methods")
+    run(house, BIBLIOGRAPHY)
+
+
+def test_add_a_file_format(house: Path) -> None:
+    assert follow("add-a-file-format.md", house) == ["python -m pytest tests/unit/io/test_feather.py"]

@@ -34,4 +34,4 @@ def test_a_run_on_other_data_does_not_speak_of_the_paper(finished: Path) -> None
     assert '<h2 id="table1-title">Table 1</h2>' in html
     for text in (html.split('id="glossary')[0], markdown):
         assert re.findall(r"[^.]*\b(?:the|The) paper\b[^.]*|section 5\.1", text) == []
-    assert "## Whole test set\n" in markdown
+    assert "## The whole test set\n" in markdown

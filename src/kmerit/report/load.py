@@ -193,9 +193,11 @@ class Interval(Artefact):
 
 
 class Metrics(Artefact):
-    """``metrics.json``: how good the model is on the whole test set."""
+    """``metrics.json``: how good the model is on the test set."""
 
     test: dict[str, Interval | float | None] = {}
+    rows_of_split: int | None = None
+    """The number of test sequences where only some were predicted."""
     model: str = ""
     withheld: str = ""
     """Why nothing was measured."""

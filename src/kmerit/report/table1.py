@@ -228,7 +228,14 @@ def table1_md(run: RunResults) -> str:
         out += [_md(reasons), ""]
     if measured_tasks:
         section = " (the paper's section 5.1)" if run.published else ""
-        out += [f"## Whole test set{section}", "", *_md_tested(measured_tasks, run.published), ""]
+        out += [
+            f"## {text.test_set(run)}{section}",
+            "",
+            _md(text.tested(run)),
+            "",
+            *_md_tested(measured_tasks, run.published),
+            "",
+        ]
     if run.published:
         out += [
             f"The paper: {load.CITATION}. Its LRP\\* was chosen on the test sequences, ours on validation sequences; "
@@ -354,15 +361,17 @@ def _md_trial(run: RunResults, table: Sequence[Row]) -> list[str]:
         + ("; *in italics* the paper's number." if run.published else "."),
         "",
     ]
+    takes_all = text.takes_all(table)
+    last = [mutated] if takes_all else []
     if not with_scores:
-        ends = ([_md(row.name), _md_entry(row.main[0]), _md_entry(row.main[-1])] for row in table)
-        return [*lines, *_md_table(("class", intact, mutated), ends), *_md_floors(run)]
+        ends = ([_md(row.name), *map(_md_entry, (row.main[0], row.main[-1])[: 1 + takes_all])] for row in table)
+        return [*lines, *_md_table(("class", intact, *last), ends), *_md_floors(run)]
     lines += [
         *_md_table(
-            ("class", intact, f"n = {n}, LRP\\*", f"n = {n}, attention", mutated,
+            ("class", intact, f"n = {n}, LRP\\*", f"n = {n}, attention", *last,
              *(f"n = {n}, {_md(method)}" for method in lrp), f"n = {n}, random: 95 %"),
-            ([_md(row.name), *map(_md_entry, row.main), *(_md_entry(row.score(method)) for method in lrp),
-              _control(row)] for row in table),
+            ([_md(row.name), *map(_md_entry, row.main[: 3 + takes_all]),
+              *(_md_entry(row.score(method)) for method in lrp), _control(row)] for row in table),
         ),
         "",
         f"## {text.every_method(table)}",

@@ -2052,18 +2052,28 @@ def figure1_alternative(table: Sequence[Row], summary: str) -> str:
 
 def figure1_caption(table: Sequence[Row]) -> str:
     """Explain Figure 1."""
-    at = (
-        f"After the first break: each method at n = {compared(table)} with its bootstrap 95 % interval over sequences. "
-        "After the second"
-        if any(row.scores for row in table)
-        else "After the break"
-    )
-    return (
+    text = (
         f"A panel for each class, a line for each method: accuracy with the n {done(table)} ({design(table)}). Grey: "
-        "positions chosen at random, their mean and, if several rankings were drawn, their 95 % interval. "
-        f"{at}: every nucleotide {_verb(table)}. The dotted line is the floor, the accuracy with every nucleotide "
-        "replaced. The default label is what the model answers there, with how often it does."
+        "positions chosen at random, their mean and, if several rankings were drawn, their 95 % interval."
     )
+    has_scores = any(row.scores for row in table)
+    if has_scores:
+        which = "first break" if takes_all(table) else "break"
+        text += (
+            f" After the {which}: each method at n = {compared(table)} with its bootstrap 95 % interval over sequences."
+        )
+    if takes_all(table):
+        text += (
+            f" After the {'second ' if has_scores else ''}break: every nucleotide {_verb(table)}. The dotted line is "
+            "the floor, the accuracy with every nucleotide replaced. The default label is what the model answers "
+            "there, with how often it does."
+        )
+    return text
+
+
+def takes_all(table: Sequence[Row]) -> bool:
+    """Return whether every nucleotide was replaced, or put back, of any class: whether there is a column for that."""
+    return any(row.group.mutated is not None for row in table)
 
 
 def table1_caption(run: RunResults, table: Sequence[Row]) -> str:
@@ -2073,6 +2083,8 @@ def table1_caption(run: RunResults, table: Sequence[Row]) -> str:
     below += ["the drop", "where it lies relative to random positions", "the tokens changed"] if has_scores else []
     text = f"Accuracy by class with the n {done(table)}, and its 95 % interval"
     text += f"; below it {join(below)}. " if below else ". "
+    if not takes_all(table):
+        return text.rstrip()
     return f"{text}The column for all nucleotides also gives how often the model answers the default label."
 
 
@@ -2100,9 +2112,20 @@ def every_method_caption(table: Sequence[Row]) -> str:
 
 
 def tested(run: RunResults) -> str:
-    """Explain the metrics over the whole test set."""
+    """Explain the metrics over the test set, and name the tasks of which only some sequences were predicted."""
     paper = " (the paper's section 5.1)" if run.published else ""
-    return f"How good the model is before anything is replaced, with 95 % intervals{paper}."
+    parts = [
+        f"{task.name}: {task.metrics.rows:,} of {task.metrics.rows_of_split:,} test sequences, drawn at random."
+        for task in run.tasks
+        if task.metrics.rows_of_split is not None and task.metrics.rows is not None
+    ]
+    return " ".join([f"How good the model is before anything is replaced, with 95 % intervals{paper}.", *parts])
+
+
+def test_set(run: RunResults) -> str:
+    """Give the title of that: the whole test set, or the test set where a task has only some of its sequences."""
+    is_whole = all(task.metrics.rows_of_split is None for task in run.tasks)
+    return "The whole test set" if is_whole else "The test set"
 
 
 def withheld(run: RunResults) -> str:

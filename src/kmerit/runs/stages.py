@@ -823,11 +823,14 @@ def inspect(job: Job) -> None:
 
 
 def evaluate(job: Job) -> None:
-    """Predict the whole test split and measure: the paper's section 5.1."""
+    """Predict the test split, or those of its sequences that the config asks for, and measure: the paper's 5.1."""
     from kmerit.metrics import classification_metrics, regression_metrics
     from kmerit.uncertainty import locus_clusters
 
-    test = job.sequences("test")
+    test, limit = job.sequences("test"), job.config.data.test_per_class
+    rows = len(test)
+    if isinstance(limit, int):
+        test = _sample(test, limit, job.config.seed)
     measure: Callable[..., dict[str, Any]] = regression_metrics if have_values(test) else classification_metrics
     with job.watch(f"{job.name}: predicting the test split") as progress:
         logits = job.model.logits(test, progress)
@@ -837,7 +840,8 @@ def evaluate(job: Job) -> None:
     withheld = job.model.other_unit
     metrics = {} if withheld else measure(test.labels, logits, **draws)
     crop = "none" if job.crop is None else {"length": job.crop.length, "anchor": job.crop.anchor}
-    about = {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"}
+    about: Tree = {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"}
+    about |= {"rows_of_split": rows} if len(test) < rows else {}
     write_json(job.folder / "metrics.json", about | ({"withheld": withheld} if withheld else {}))
 
 

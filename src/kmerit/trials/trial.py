@@ -301,19 +301,23 @@ class Grid:
 
     @classmethod
     def quick(cls) -> Grid:
-        """Give the grid of a first look: two counts, no satellites, in-silico mutagenesis of 15 sequences a class.
+        """Give the grid of a first look: two counts and all, one draw, no lines by size, no satellites, no bounds.
+
+        Without in-silico mutagenesis there is no margin, and nothing is called *no better than its controls*.
 
         Example:
             >>> Grid.quick().counts
-            (5, 20)
+            (5, 20, 'all')
         """
         return cls(
-            counts=(5, 20),
+            counts=(5, 20, "all"),
+            draws=1,
             random_sets=2,
+            sizes=False,
             satellite_per_class=0,
             orders=(),
             operators=(),
-            ism_per_class=15,
+            ism_per_class=0,
             greedy_per_class=0,
         )
 

@@ -109,7 +109,7 @@ def test_markdown_has_the_four_classes_beside_the_paper(run_folder: Path) -> Non
     text = table1_md(read_run(run_folder))
     first = text.split("## Every")[0]
     assert "| non-TATA promoter | 0.830 [0.684, 0.976]; *0.878* | 0.766 [0.626, 0.906] (lrp\\_last); *0.784* |" in first
-    assert "## Whole test set" in text
+    assert "## The whole test set" in text
     assert "0.845 [0.830, 0.860] | 0.930 |" in text
 
 
