@@ -754,7 +754,7 @@ def odds_bound(margins: Int64, largest: bool) -> float:
     def excess(log_odds: float) -> float:
         parts = (ways + log_odds * x for x, ways in strata)
         ends = (part[-1 if largest else 0] - logsumexp(part) for part in parts)
-        return float(sum(ends)) - np.log(0.025)
+        return float(sum(ends)) - float(np.log(0.025))
 
     log_odds = brentq(excess, -60.0, 60.0)
     return float(np.exp(log_odds if largest else -log_odds))
