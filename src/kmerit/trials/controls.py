@@ -431,7 +431,7 @@ def draw_partners(seed: int, draws: int, names: Sequence[str], properties: Int64
     kinds, groups = _kinds(properties)
     for group in range(kinds.shape[1]):
         rows = np.flatnonzero(groups == group)
-        for at, row in enumerate(rows if rows.size > 1 else ()):
+        for at, row in enumerate(map(int, rows) if rows.size > 1 else ()):
             for draw in range(draws):
                 step = int(generator(seed, OTHER, draw, names[int(row)]).integers(1, rows.size))
                 partners[draw, row] = rows[(at + step) % rows.size]
