@@ -127,6 +127,21 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     return str(table.to_markdown(index=False, disable_numparse=True, stralign=None))
 
 
+def withheld(sequences: int, of: int, median: float, highest: float, tolerance: float) -> str:
+    """Describe for how many sequences scores were withheld, and by how much they missed what they should add up to.
+
+    Example:
+        >>> withheld(3, 3, 0.3, 0.4, 0.01)
+        'median delta 30 % over 3 sequences, all above 1 %'
+        >>> withheld(1, 3, 0.002, 0.4, 0.01)
+        '1 of 3 sequences have a delta above 1 %, up to 40 %'
+    """
+    above = f"above {significant(100 * tolerance, 3)} %"
+    if sequences == of:
+        return f"median delta {significant(100 * median, 3)} % over {of} sequences, all {above}"
+    return f"{sequences} of {of} sequences have a delta {above}, up to {significant(100 * highest, 3)} %"
+
+
 COLOURS = {"A": "#009E73", "C": "#0072B2", "G": "#E69F00", "T": "#D55E00", "N": "#999999"}
 """Distinct for the colour-blind, too. Source: wong2011."""
 _INCHES_A_LETTER = 0.18

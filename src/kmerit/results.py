@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kmerit.disk import AnyRows
 from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
-from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html
+from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html, withheld
 from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Rows, Sequences, Several, Window, rows_of
 
 if TYPE_CHECKING:
@@ -335,9 +335,9 @@ class Attribution(ShownAttribution, Rows[Float]):
 
     def __repr__(self) -> str:
         count = "1 sequence" if len(self) == 1 else f"{len(self)} sequences"
-        withheld = "" if self.withheld is None else f", withheld: {self.withheld}"
+        reason = "" if self.withheld is None else f", withheld: {self.withheld}"
         what = f"{count} x {self.scores.shape[1]} {self.level}s, {'signed' if self.signed else 'unsigned'}"
-        return f"<Attribution {self.method}: {what}{withheld}>"
+        return f"<Attribution {self.method}: {what}{reason}>"
 
     def _row_names(self) -> tuple[str, ...]:
         return self.names
@@ -483,8 +483,13 @@ class Attribution(ShownAttribution, Rows[Float]):
 
     @property
     def withheld(self) -> str | None:
-        """Why scores were withheld (they are NaN then), and for how many sequences; None where none were."""
-        return self.settings.get("withheld")
+        """Why scores were withheld (they are NaN then), and for how many sequences; None where none were.
+
+        The settings have the numbers: ``sequences`` withheld ``of`` all, the ``median`` and the ``highest`` delta, and
+        the ``tolerance``. Files of earlier versions have the text.
+        """
+        numbers = self.settings.get("withheld")
+        return withheld(**numbers) if isinstance(numbers, Mapping) else numbers
 
     @property
     def withheld_rows(self) -> Bool:

@@ -33,7 +33,7 @@ from kmerit.errors import (
     WithheldWarning,
     short,
 )
-from kmerit.formats import significant
+from kmerit.formats import withheld
 from kmerit.io.files import open_to_write, read_text
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.tables import first_line
@@ -74,28 +74,35 @@ def reason_to_withhold(delta: Float, tolerance: float | None) -> str | None:
         '1 of 3 sequences have a delta above 1 %, up to 40 %'
         >>> reason_to_withhold(np.array([0.0, 0.002, 0.004]), 0.01)
     """
+    numbers = withheld_numbers(delta, tolerance)
+    return None if numbers is None else withheld(**numbers)
+
+
+def withheld_numbers(delta: Float, tolerance: float | None) -> dict[str, Any] | None:
+    """Count the sequences whose scores are withheld; None if there are none.
+
+    Example:
+        >>> withheld_numbers(np.array([0.0, 0.002, 0.5]), 0.01)
+        {'sequences': 1, 'of': 3, 'median': 0.002, 'highest': 0.5, 'tolerance': 0.01}
+    """
     if tolerance is None or not (far := too_far(delta, tolerance)).any():
         return None
-    above = f"above {significant(100 * tolerance, 3)} %"
-    if far.all():
-        return (
-            f"median delta {significant(100 * float(np.median(delta)), 3)} % over {delta.size} sequences, all {above}"
-        )
-    return (
-        f"{far.sum()} of {delta.size} sequences have a delta {above}, up to {significant(100 * delta[far].max(), 3)} %"
-    )
+    return {
+        "sequences": int(far.sum()),
+        "of": int(delta.size),
+        "median": float(np.median(delta)),
+        "highest": float(delta[far].max()),
+        "tolerance": float(tolerance),
+    }
 
 
 def noted(attribution: Attribution) -> Attribution:
-    """Note under ``withheld`` in the settings for how many sequences scores were withheld, and why.
-
-    The text is part of files of scores, whose bytes stay. Every number of it is written by `kmerit.formats`.
-    """
+    """Note under ``withheld`` in the settings for how many sequences scores were withheld, and the numbers behind."""
     tolerance, delta = attribution.settings.get("tolerance"), attribution.diagnostics.get("delta")
-    reason = None if delta is None else reason_to_withhold(delta, tolerance)
-    return (
-        attribution if reason is None else replace(attribution, settings={**attribution.settings, "withheld": reason})
-    )
+    numbers = None if delta is None else withheld_numbers(delta, tolerance)
+    if numbers is None:
+        return attribution
+    return replace(attribution, settings={**attribution.settings, "withheld": numbers})
 
 
 def warn(method: str, delta: Float, tolerance: float | None) -> None:

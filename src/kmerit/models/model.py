@@ -255,15 +255,29 @@ class Model:
             >>> model.task({"tracks": [0], "bins": "all", "how": "log_mean"}).other_unit[:72]
             'labels are in the unit of what a model was trained on, and bundled:plant'
         """
-        network = self.encoder
-        if not isinstance(network, SequenceToFunction) or network.aggregate is None or self.whole is not None:
+        if self.untrained_value is None:
             return None
-        label = self.labels[0]
-        name = self.name.removesuffix(f", {label}")
+        name, label = self.untrained_value
         return (
             f"labels are in the unit of what a model was trained on, and {name} is not known to be trained on the "
             f"{label}"
         )
+
+    @property
+    def untrained_value(self) -> tuple[str, str] | None:
+        """Name the model, and the value that it is not known to be trained on; None where it is trained on it.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:planted_values")
+            >>> model.task({"tracks": [0], "bins": "all", "how": "log_mean"}).untrained_value[0]
+            'bundled:planted_values'
+        """
+        network = self.encoder
+        if not isinstance(network, SequenceToFunction) or network.aggregate is None or self.whole is not None:
+            return None
+        label = self.labels[0]
+        return self.name.removesuffix(f", {label}"), label
 
     @property
     def shortest(self) -> int:

@@ -156,6 +156,8 @@ class Note(Remark):
             ``leaks`` says what leaks are counted against: ``train_key`` (the config's key), ``task`` (its training
             split), ``unknown``.
             ``no_ledger``: the entries of the ledger of these ``methods`` do not add up to the output.
+            ``other_unit``: predictions are not compared with labels, which are in another unit than the ``label``
+            that is explained of the ``model``.
     """
 
     CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -163,6 +165,7 @@ class Note(Remark):
         "no_lrp_star": (),
         "foreign_model": ("leaks",),
         "no_ledger": ("methods",),
+        "other_unit": ("model", "label"),
     }
 
 
@@ -199,7 +202,7 @@ class Metrics(Artefact):
     rows_of_split: int | None = None
     """The number of test sequences where only some were predicted."""
     model: str = ""
-    withheld: str = ""
+    withheld: Note | None = None
     """Why nothing was measured."""
 
     @property

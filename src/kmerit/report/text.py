@@ -1119,6 +1119,9 @@ _NOTES: Mapping[str, Sentence] = {
         f"{join(f'{n} of {name}' for name, n in by_class.items())}."
     ),
     "no_lrp_star": "LRP* was not chosen: it needs lrp, lrp_last and validation sequences.",
+    "other_unit": (
+        "labels are in the unit of what a model was trained on, and {model} is not known to be trained on the {label}."
+    ),
     "foreign_model": lambda leaks: (
         "The model was trained elsewhere. "
         + {
@@ -2130,7 +2133,8 @@ def test_set(run: RunResults) -> str:
 
 def withheld(run: RunResults) -> str:
     """Say of which tasks the test set is not measured, and why; nothing where all are."""
-    reasons = [f"{task.name}: {task.metrics.withheld}." for task in run.tasks if task.metrics.withheld]
+    withheld_by_task = {task.name: task.metrics.withheld for task in run.tasks}
+    reasons = [f"{name}: {sentence(note)}" for name, note in withheld_by_task.items() if note is not None]
     return f"Predictions are not compared with labels. {' '.join(reasons)}" if reasons else ""
 
 

@@ -837,12 +837,15 @@ def evaluate(job: Job) -> None:
     _write_predictions(job, test, logits)
     clusters = None if test.loci is None else locus_clusters(test.loci)
     draws = {"clusters": clusters, "resamples": job.config.statistics.resamples, "seed": job.config.seed}
-    withheld = job.model.other_unit
-    metrics = {} if withheld else measure(test.labels, logits, **draws)
+    untrained = job.model.untrained_value
+    metrics = {} if untrained else measure(test.labels, logits, **draws)
     crop = "none" if job.crop is None else {"length": job.crop.length, "anchor": job.crop.anchor}
     about: Tree = {"test": metrics, "model": job.model.name, "crop": crop, "split": "test"}
     about |= {"rows_of_split": rows} if len(test) < rows else {}
-    write_json(job.folder / "metrics.json", about | ({"withheld": withheld} if withheld else {}))
+    withheld = {}
+    if untrained is not None:
+        withheld = {"withheld": asdict(Note("other_unit", {"model": untrained[0], "label": untrained[1]}))}
+    write_json(job.folder / "metrics.json", about | withheld)
 
 
 def choose(job: Job) -> None:
