@@ -122,15 +122,15 @@ function sites(hits) {
 
 // The names of the sites on a line, in as few rows as keep them apart.
 function namesOf(hits, from, to, px) {
-  const ends = [];
+  const taken = [];
   return sites(hits)
     .filter((site) => site.end > from && site.start < to)
     .map((site) => {
       const width = site.name.length * LETTER;
       const x = Math.max(0, Math.min((Math.max(site.start, from) - from) * px, (to - from) * px - width));
-      let row = ends.findIndex((end) => end <= x);
-      if (row < 0) row = ends.length;
-      ends[row] = x + width + LETTER;
+      let row = taken.findIndex((end) => end <= x);
+      if (row < 0) row = taken.length;
+      taken[row] = x + width + LETTER;
       return { name: site.name, x, row };
     });
 }
@@ -147,8 +147,7 @@ function rulerLine({ letters, from, to, px, cursor, hits }) {
     "aria-hidden": "true",
     focusable: "false",
   });
-  for (const { name, x, row } of names)
-    svg.append(draw("text", { x, y: 10 + NAME * row, class: "label motif" }, name));
+  for (const { name, x, row } of names) svg.append(draw("text", { x, y: 10 + NAME * row, class: "label motif" }, name));
   for (let i = from; i < to; i++) {
     if (i % 10 === 0)
       svg.append(
