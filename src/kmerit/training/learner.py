@@ -384,11 +384,11 @@ class Base:
         copy_tokenizer(self.checkpoint.folder, out)
 
 
-def base_of(name: str, outputs: Sequence[str], problem_type: str, seed: int) -> Base | None:
+def base_of(source: Checkpoint, outputs: Sequence[str], problem_type: str, seed: int) -> Base | None:
     """Find the family of a pre-trained checkpoint, and give it a new head.
 
     Args:
-        name: A folder, a hub name, or a bundled model.
+        source: A checkpoint, read in float32.
         outputs: Names of classes, labels or values.
         problem_type: As transformers calls it.
         seed: Of the new weights.
@@ -399,10 +399,6 @@ def base_of(name: str, outputs: Sequence[str], problem_type: str, seed: int) -> 
     Raises:
         CheckpointError: A tensor is missing or of another shape, or something of the base would be ignored.
     """
-    return _with_new_head(read(name, dtype=torch.float32), outputs, problem_type, seed)
-
-
-def _with_new_head(source: Checkpoint, outputs: Sequence[str], problem_type: str, seed: int) -> Base | None:
     for family in sorted(families().values(), key=lambda family: family.breadth):
         checkpoint = source if family.head is None else _with_stem(source, family.head.stem)
         if family.fits(checkpoint):
@@ -611,7 +607,7 @@ def learner(config: FinetuneConfig, outputs: Sequence[str], network: NetworkFact
     base = None
     if not over_kmers:
         checkpoint = new or read(str(config.base), dtype=torch.float32)
-        base = _with_new_head(checkpoint, outputs, config.problem_type, config.seed)
+        base = base_of(checkpoint, outputs, config.problem_type, config.seed)
     if base is not None:
         _refuse(config, {"attention_dropout": 0.0, "head_dropout": None, "teachers": []}, base.family.name)
         module: Any = Trainable(base.checkpoint.tensors, base.network, config.hidden_dropout, base.head.constants)
