@@ -560,7 +560,9 @@ def test_other_inputs_are_refused_by_their_names(case: Case, tmp_path: Path) -> 
     (tmp_path / "renamed.parquet").write_bytes((tmp_path / "one.parquet").read_bytes())
     plan(tmp_path / "renamed.parquet", floor="renamed")
     assert (out / "settings.json").read_bytes() == before
-    with pytest.raises(RunMismatch, match=r"model was bundled:promoter \(sha256 \w{8}\), now it is bundled:enhancer \("):
+    with pytest.raises(
+        RunMismatch, match=r"model was bundled:promoter \(sha256 \w{8}\), now it is bundled:enhancer \("
+    ):
         plan(tmp_path / "one.parquet", model=km.load_model("bundled:enhancer"))
     with pytest.raises(RunMismatch, match=r"scores was one.parquet \(sha256 \w{8}\), now it is other.parquet \("):
         plan(tmp_path / "other.parquet")

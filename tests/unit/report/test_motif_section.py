@@ -21,7 +21,12 @@ def result(names: Sequence[str], methods: Sequence[str]) -> km.Motifs:
     rng, count = np.random.default_rng(0), len(names)
     known = {"family": range(count), "name": names, "members": names, "consensus": ["ACGT"] * count}
     answers = {"enriched": [True] * count, "effect": [1.0] * count, "used": [True] * count}
-    ends = {"effect_low": [0.5] * count, "effect_high": [1.5] * count, "p_used": [0.01] * count, "strand": ["+"] * count}
+    ends = {
+        "effect_low": [0.5] * count,
+        "effect_high": [1.5] * count,
+        "p_used": [0.01] * count,
+        "strand": ["+"] * count,
+    }
     letters = {"probabilities": [np.eye(4).ravel().tolist()] * count, "sequences": [30] * count, "others": [9] * count}
     ratio = {"odds_ratio": [3.0] * count, "odds_low": [2.0] * count, "odds_high": [4.0] * count}
     ratio["p_enriched"] = [0.01] * count

@@ -113,7 +113,9 @@ def test_the_test_of_motifs_has_keys_of_its_own(tmp_path: Path) -> None:
     path = write_experiment(tmp_path, "bundled:promoter")
     names = "motifs.families=['NFYA', 'fos::jun']"
     for key, value in (("label", "1"), ("families", "['NFYA']"), ("de_novo", "true")):
-        with pytest.raises(ConfigError, match=rf"motifs\.{key}: only the test of motifs takes it\. Add motifs\.test = true"):
+        with pytest.raises(
+            ConfigError, match=rf"motifs\.{key}: only the test of motifs takes it\. Add motifs\.test = true"
+        ):
             resolve(load_config(path, [f"motifs.{key}={value}"]))
         with pytest.raises(ConfigError, match=rf"motifs\.{key}: only the test of motifs takes it"):
             resolve(load_config(path, [f"motifs.{key}={value}", "motifs.test=false"]))
