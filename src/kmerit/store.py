@@ -110,6 +110,7 @@ _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts on a file that another program has open."""
 _OF_A_MODEL = (".safetensors", ".bin", ".json", ".txt", ".model")
 """Endings of what a checkpoint's folder holds that determines its answers."""
+_NAMES = "names"
 _ABSENT = "absent"
 
 _held: dict[Path, int] = {}
@@ -827,7 +828,7 @@ def check_begun(
     Args:
         path: The record of the settings, in the folder.
         what: What the folder holds, ``"a study"``.
-        settings: All that determines the results; JSON.
+        settings: All that determines the results; JSON. ``names``, which may differ, says by key what to call a digest.
         free: Keys that may differ from one time to the next.
         earlier: Completes settings that were recorded before some keys existed.
         own: Whether a file or folder may lie there while there is no record; by default any may.
@@ -880,13 +881,27 @@ def refuse_other(
 ) -> None:
     """Refuse a folder whose results are of other settings.
 
+    Args:
+        folder: It.
+        what: What it holds.
+        before: Its settings. ``names``, which may differ, says by key what to call a digest.
+        now: Those asked for.
+        free: Further keys that may differ.
+
     Raises:
         RunMismatch: A key differs; it is named, with both values.
+
+    Example:
+        >>> before, now = [{"model": digest * 16, "names": {"model": "my"}} for digest in ("3f2a", "90bc")]
+        >>> refuse_other(Path("out"), "motifs", before, now)
+        Traceback (most recent call last):
+        kmerit.errors.RunMismatch: out holds motifs: model was my (sha256 3f2a3f2a), now it is my (sha256 90bc90bc). ...
     """
     for key, was, now_value in differences(before, now):
-        if key.split(".")[0] not in free:
+        if key.split(".")[0] not in {_NAMES, *free}:
+            was, now_value = _called(key, was, before), _called(key, now_value, now)
             raise RunMismatch(
-                f"{folder} holds {what}: {key} was {_short(was)}, now it is {_short(now_value)}. "
+                f"{folder} holds {what}: {key} was {was}, now it is {now_value}. "
                 f"Choose a new folder with --out (Python: out=)."
             )
 
@@ -911,6 +926,12 @@ def _leaves(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{at}{key}.")
         else:
             yield f"{at}{key}", value
+
+
+def _called(key: str, value: Any, settings: Mapping[str, Any]) -> str:
+    """Name a value of the settings: a digest by what it is of, where the settings say so."""
+    name = settings.get(_NAMES, {}).get(key)
+    return _short(value) if name is None or not isinstance(value, str) else f"{name} (sha256 {value[:8]})"
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -15,7 +15,7 @@ import pytest
 from helpers.explored import COUNTS, exploration
 from helpers.report_run import GRID, METHODS, excess_rows, write_run
 from kmerit.report.explorer import Exploration
-from kmerit.report.load import read_run
+from kmerit.report.load import Hit, Hits, read_run
 from kmerit.report.page import page
 from kmerit.report.page import page as page_of
 
@@ -321,6 +321,42 @@ def test_explorer_shows_the_letters_scores_and_mutated_positions(visit: Any, rep
     cells = page.locator(".fall-table tbody tr", has_text="lrp").locator("td").all_text_contents()
     assert cells == [f"{value:.3f}" for value in shown.trial.probability[1, 3]]
     assert len(cells) == len(COUNTS)
+
+
+def test_names_of_motifs_are_stacked_and_overlapping_sites_are_named_once(
+    visit: Any, tmp_path: Path, shown: Exploration
+) -> None:
+    """A site of three hits has the name of its best; names that would touch stand in rows, within the line."""
+    hits = [
+        Hit(sequence="seq3", start=10, end=20, motif="FOS::JUN", score=8.0),
+        Hit(sequence="seq3", start=12, end=24, motif="BACH2", score=11.0),
+        Hit(sequence="seq3", start=13, end=21, motif="BACH2", score=9.0),
+        Hit(sequence="seq3", start=18, end=30, motif="NFE2L2", score=3.0),
+        Hit(sequence="seq3", start=30, end=38, motif="a motif of a long name", score=1.0),
+        Hit(sequence="seq3", start=39, end=47, motif="CTCF", score=1.0),
+        Hit(sequence="seq3", start=124, end=130, motif="the last of the line", score=1.0),
+        Hit(sequence="seq4", start=1, end=9, motif="of another", score=1.0),
+    ]
+    marked = replace(shown, hits=Hits(source="mine.meme, p < 0.0001", hits=tuple(hits)))
+    page = visit(write_page(tmp_path, {TASK: marked}), "#seq=seq3").page
+    boxes = page.eval_on_selector_all(
+        ".ruler .motif",
+        """all => all.map(e => { const box = e.getBBox(), svg = e.ownerSVGElement;
+        return [e.textContent, box.x, box.y, box.width, box.height, svg.width.baseVal.value,
+        Math.min(...[...svg.querySelectorAll('.label:not(.motif)')].map(each => each.getBBox().y)),
+        [...document.querySelectorAll('.ruler')].indexOf(svg)]; })""",
+    )
+    names = [name for name, *_ in boxes]
+    assert set(names) == {"BACH2 +2", "a motif of a long name", "CTCF", "the last of the line"}
+    assert "of another" not in page.locator("#explorer-live .ruler").all_text_contents()
+    for i, (name, x, y, width, height, wide, numbers, line) in enumerate(boxes):
+        assert x >= -0.5, name
+        assert x + width <= wide + 0.5, name
+        assert y + height <= numbers + 3, name  # above the positions; boxes have some room for letters such as g
+        for other, x2, y2, width2, _, _, _, line2 in boxes[i + 1 :]:
+            apart = line != line2 or abs(y - y2) >= 11 or x + width <= x2 or x2 + width2 <= x
+            assert apart, (name, other)
+    assert "motif (mine.meme, p < 0.0001)" in page.locator("#explorer-live").text_content()
 
 
 def test_explorer_filters_and_steps(visit: Any, report: Path, shown: Exploration) -> None:

@@ -55,6 +55,7 @@ from kmerit.store import (
     hold,
     json_digest,
     read_record,
+    recorded,
     settle,
     sha256,
     write_record,
@@ -1020,6 +1021,12 @@ def motifs(
         "rate": RATE,
         "alike": ALIKE,
     }
+    names = {
+        "model": None if model is None else Path(model.name).name,
+        "sequences": f"{len(sequences)} sequences, {sequences.names[0]} first",
+        "scores": _name(attributions),
+        **{f"floors.{name}": _name(each) for name, each in (floors or {}).items()},
+    }
     asked = None if named is None else tuple(named)
     if out is None:
         if share is not None:
@@ -1031,8 +1038,13 @@ def motifs(
     model = None if model is None else model.told_to_make(begun.get("products"), folder)
     stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
+    settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}
     check = partial(
-        check_begun, folder / "settings.json", "motifs", settings, own=lambda entry: entry.name in ("run", _PARTS)
+        check_begun,
+        folder / "settings.json",
+        "motifs",
+        {**settings, "names": names},
+        own=lambda entry: entry.name in ("run", _PARTS),
     )
     if isinstance(share, Share):
         with stored.holding(share):
@@ -1048,7 +1060,7 @@ def motifs(
             stored.need_plan()
         check()
         stored.check("motifs")
-        settle(folder / "settings.json", settings)
+        settle(folder / "settings.json", settled)
         if not finished:
             stored.plan()
         if share == "plan":
@@ -1096,6 +1108,13 @@ def _scores(attributions: Scores, sequences: Sequences) -> dict[str, Attribution
             )
         scores[name] = each.of(sequences)
     return scores
+
+
+def _name(attributions: Scores) -> str:
+    """Call scores by their file, or by their methods."""
+    if isinstance(attributions, Attribution):
+        return attributions.method
+    return ", ".join(attributions) if isinstance(attributions, Mapping) else Path(attributions).name
 
 
 def _digest(attribution: Attribution) -> str:

@@ -41,6 +41,7 @@ from kmerit.biology.motif_tests import (
 from kmerit.biology.motif_use import Use, used
 from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, UnknownName, UsageError
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
+from kmerit.io.scores import save
 from kmerit.report.motif_section import section
 from kmerit.report.text import motif_found, motif_lines, motif_summary
 from kmerit.store import Share, Work
@@ -540,6 +541,46 @@ def test_a_share_of_another_plan_is_refused_by_name(
         ask(case, out, Share(1, 2))
     with pytest.raises(UsageError, match="share: expected a folder"):
         km.motifs(case[1], case[0], share="plan")
+
+
+def test_other_inputs_are_refused_by_their_names(case: Case, tmp_path: Path) -> None:
+    """Not by digests alone; what is only called otherwise is the same, and keeps the name that it began with."""
+    sequences, scores = case
+    save(scores, tmp_path / "one.parquet")
+    others = {**scores, "gc": dataclasses.replace(scores["gc"], scores=2 * scores["gc"].scores)}
+    save(others, tmp_path / "other.parquet")
+    out, promoter = tmp_path / "out", km.load_model("bundled:promoter")
+
+    def plan(source: Any, rows: km.Sequences = sequences, model: km.Model = promoter, floor: str = "one") -> None:
+        floors = {"shuffled": tmp_path / f"{floor}.parquet"}
+        km.motifs(source, rows, model, meme=bundled_motifs(), de_novo=True, floors=floors, out=out, share="plan")
+
+    plan(tmp_path / "one.parquet")
+    before = (out / "settings.json").read_bytes()
+    (tmp_path / "renamed.parquet").write_bytes((tmp_path / "one.parquet").read_bytes())
+    plan(tmp_path / "renamed.parquet", floor="renamed")
+    assert (out / "settings.json").read_bytes() == before
+    with pytest.raises(
+        RunMismatch, match=r"model was bundled:promoter \(sha256 \w{8}\), now it is bundled:enhancer \("
+    ):
+        plan(tmp_path / "one.parquet", model=km.load_model("bundled:enhancer"))
+    with pytest.raises(RunMismatch, match=r"scores was one.parquet \(sha256 \w{8}\), now it is other.parquet \("):
+        plan(tmp_path / "other.parquet")
+    with pytest.raises(RunMismatch, match=r"scores was one.parquet \(\w+ \w{8}\), now it is sees, noise, gc \("):
+        plan(others)
+    with pytest.raises(RunMismatch, match=r"floors.shuffled was one.parquet \(.*\), now it is other.parquet \("):
+        plan(tmp_path / "one.parquet", floor="other")
+    labels = np.asarray(sequences.labels)
+    few = km.Sequences.from_strings(sequences.strings(), labels, [f"other{i}" for i in range(len(labels))])
+    renamed = {
+        name: km.Attribution(name, each.scores, each.level, each.target, few.names, signed=each.signed, sequences=few)
+        for name, each in scores.items()
+    }
+    save(renamed, tmp_path / "one.parquet")
+    save(renamed, tmp_path / "again.parquet")
+    said = r"sequences was 160 sequences, \S+ first \(sha256 \w{8}\), now it is 160 sequences, other0 first \("
+    with pytest.raises(RunMismatch, match=said):
+        plan(tmp_path / "again.parquet", few)
 
 
 def test_a_family_is_asked_about_by_itself() -> None:

@@ -107,3 +107,22 @@ def test_names_nobody_knows(tmp_path: Path, override: str, message: str) -> None
 def test_columns_belong_to_ones_own_file() -> None:
     with pytest.raises(ConfigError, match="label_column needs your own file"):
         resolve(load_config(CONFIGS / "demo.toml", ["tasks.epdnew_nontata.label_column=y"]))
+
+
+def test_the_test_of_motifs_has_keys_of_its_own(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, "bundled:promoter")
+    names = "motifs.families=['NFYA', 'fos::jun']"
+    for key, value in (("label", "1"), ("families", "['NFYA']"), ("de_novo", "true")):
+        with pytest.raises(
+            ConfigError, match=rf"motifs\.{key}: only the test of motifs takes it\. Add motifs\.test = true"
+        ):
+            resolve(load_config(path, [f"motifs.{key}={value}"]))
+        with pytest.raises(ConfigError, match=rf"motifs\.{key}: only the test of motifs takes it"):
+            resolve(load_config(path, [f"motifs.{key}={value}", "motifs.test=false"]))
+        assert resolve(load_config(path, [f"motifs.{key}={value}", "motifs.test=true"])).motifs is not None
+    motifs = resolve(load_config(path, ["motifs.test=true", names])).motifs
+    assert motifs is not None
+    assert motifs.families == ("NFYA", "fos::jun")
+    with pytest.raises(UnknownName, match="NFYAA"):
+        resolve(load_config(path, ["motifs.test=true", "motifs.families=['NFYAA']"]))
+    assert resolve(load_config(path, ["motifs.match=0.9"])).motifs is not None
