@@ -207,7 +207,7 @@ class MotifTable(Table):
 
     test: bool = False
     label: NonNegativeInt | None = None
-    families: tuple[str, ...] | None = None
+    families: Several[str] | None = None
     de_novo: bool = False
     file: str | None = None
     match: Annotated[float, Field(gt=0, le=1)] = 0.85

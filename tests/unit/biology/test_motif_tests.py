@@ -675,6 +675,7 @@ def test_a_question_that_was_not_asked_says_why(case: Case) -> None:
     assert asked[0] == "Of 12 families of motifs (jaspar2024_vertebrates.meme), none have enough hits to be tested."
     assert "labelled with another class" in asked[1]
     assert "none has enough hits to be tested and none is enriched. Name families" in asked[2]
+    assert "motifs.families in the config of a run, --families of kmerit motifs, families= in Python." in asked[2]
     result = km.motifs(own, few, meme=bundled_motifs())
     assert motif_summary(result)[2] == "Used: not asked, for no model was given."
     assert motif_found(result) == "Found: not tested, for no family has enough hits."
