@@ -463,7 +463,9 @@ def _centred(weights: Floats, rest: Floats, count: Floats, factor: Floats, least
     rows = weights @ count
     shift = ratio(weights @ rest, rows)
     # The residuals of a resample are those about its own mean: rest - shift * count.
-    squares = weights @ rest**2 - 2 * shift * (weights @ (rest * count)) + shift**2 * (weights @ count**2)
+    about_sample = weights @ rest**2
+    squares = about_sample - 2 * shift * (weights @ (rest * count)) + shift**2 * (weights @ count**2)
+    squares = np.where(squares <= _ZERO * about_sample, 0.0, squares)  # of equal values only rounding is left
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(factor * np.maximum(squares, 0.0)) / rows
         t = shift / error

@@ -92,6 +92,21 @@ def test_of_a_run(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: 
     assert not (tmp_path / "new" / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
+def test_a_run_asks_about_named_families(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config = write_experiment(tmp_path, tiny_checkpoint)
+    table = f"[motifs]\ntest = true\nfile = '{bundled_motifs()}'\nfamilies = ['FOS::JUN', 'ETS1']\n"
+    config.write_text(config.read_text(encoding="utf-8") + table, encoding="utf-8")
+    of_class_1 = ("--set", "attribution.target=1")
+    unknown = kmerit("run", config, *of_class_1, "--set", 'motifs.families=["FOX::JUN"]', "--out", tmp_path / "x")
+    assert (unknown.code, "Did you mean 'FOS::JUN'" in unknown.err) == (2, True), unknown.err
+    run = kmerit("run", config, *of_class_1, "--out", tmp_path / "run")
+    assert run.code == 0, run.err
+    assert "of 2 families asked about (those named)" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    used = km.Motifs.load(tmp_path / "run" / "tasks" / "mine" / "motifs").families.set_index("name")["used"]
+    assert set(used.index[used.notna()]) == {"FOS::JUN", "ETS1"}
+
+
 def test_what_is_wrongly_asked(kmerit: Callable[..., Done], tmp_path: Path) -> None:
     nothing = kmerit("motifs", "--out", tmp_path / "x")
     assert (nothing.code, "Give one: a config, --run, or --sequences" in nothing.err) == (2, True)

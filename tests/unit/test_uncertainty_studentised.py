@@ -62,6 +62,15 @@ def test_missing_rows_missing_columns_and_equal_values() -> None:
     assert (empty.rows.tolist(), np.isnan(empty.mean).all()) == ([0, 0], True)
 
 
+def test_a_resample_of_equal_values_has_no_error_whatever_is_rounded() -> None:
+    values = np.full((80, 1), 0.5)
+    values[4] = 0.0
+    result = studentised(values)
+    above = result.draws[result.draws > 0]
+    assert np.isposinf(above).all()
+    assert np.isclose((1 - 1 / 80) ** 80, len(above) / len(result.draws), atol=0.03)
+
+
 def test_a_table_is_needed() -> None:
     with pytest.raises(LabelError, match=r"\[row, column\]"):
         studentised([1.0, 2.0])

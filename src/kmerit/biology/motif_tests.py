@@ -62,7 +62,7 @@ from kmerit.store import (
     write_text,
 )
 from kmerit.trials.controls import RANDOM
-from kmerit.uncertainty import false_discovery, holm, mean_differences, moderated, studentised
+from kmerit.uncertainty import Studentised, false_discovery, holm, mean_differences, moderated, studentised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ NULLS = ("shift", "other", "shuffled")
 places, and hits of column-shuffled copies of the family."""
 CANDIDATES = 0.01
 """Largest p value, beyond each null, of what the discovery half names; the other half pays for their number alone."""
-RULE = 4
+RULE = 5
 """Counts the changes of the tests; what another rule made is not resumed."""
 FOOLED = 4.0
 """t beyond shifted scores and beyond those of other sequences, from which these two nulls would have made much."""
@@ -443,16 +443,24 @@ class Tested(NamedTuple):
 
     @property
     def t(self) -> Floats:
-        """Means in standard errors, ``[null, family]``."""
+        """Means in standard errors, ``[null, family]``.
+
+        Infinite where all clusters agree on a mean that is not 0, for there the error is 0; NaN where both are 0, or
+        there is no error.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(self.error > 0, self.mean / self.error, np.nan)
+            return np.asarray(self.mean / self.error)
 
     @property
     def p(self) -> Floats:
-        """The largest of the three one-sided p values, ``[family]``: all nulls must be rejected."""
+        """The largest of the three one-sided p values, ``[family]``: all nulls must be rejected.
+
+        1 where nothing lies beyond a null in any cluster; NaN where a null could not be tested.
+        """
         from scipy.stats import t
 
-        return np.asarray(t.sf(self.t, self.freedom).max(axis=0))
+        nothing = (self.mean == 0) & (self.error == 0)
+        return np.asarray(np.where(nothing, 1.0, t.sf(self.t, self.freedom)).max(axis=0))
 
 
 def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
@@ -473,6 +481,7 @@ def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
         overall = finite_copies.sum(axis=(0, 1)) / total
         reference = (finite_copies.sum(axis=0) + _DRAWN * overall) / (in_sequence + _DRAWN)
     beyond = np.stack([own - BUDGET, own - measured.other[rows], measured.apart[rows] - reference])
+    beyond = np.round(beyond, _DIGITS)
     parts = [studentised(table, clusters=clusters[rows], resamples=0) for table in beyond]
     mean, error = np.stack([part.mean for part in parts]), np.stack([part.error for part in parts])
     number = np.stack([part.clusters for part in parts])
@@ -481,11 +490,14 @@ def test_line(measured: Measured, rows: Bool, clusters: Int64) -> Tested:
     between = variance * (1 + 1 / len(copies))
     with np.errstate(invalid="ignore", divide="ignore"):
         within = error[2] ** 2
-        freedom[2] = (within + between) ** 2 / (within**2 / freedom[2] + between**2 / sure)
+        spread = (within + between) ** 2 / (within**2 / freedom[2] + between**2 / sure)
+        freedom[2] = np.where(within + between == 0, freedom[2], spread)
     error[2] = np.sqrt(within + between)
     return Tested(beyond, mean, error, np.sqrt(between), sure, freedom, number.min(axis=0))
 
 
+_DIGITS = 6
+"""Decimals of a share that are kept: what is behind them is rounding, and would pass for an error, or an excess."""
 _DRAWN = 4.0
 """As many copies does the mean over all sequences count for in a sequence."""
 
@@ -530,7 +542,7 @@ def composed(tested: Tested, able: Bool) -> Bool:
     excess, beyond = tested.mean[0], tested.mean[2]
     with np.errstate(invalid="ignore"):
         reach = t.ppf(0.975, tested.freedom[2]) * tested.error[2]
-        far = np.fmin(tested.t[0], tested.t[1]) > FOOLED
+        far = np.minimum(tested.t[0], tested.t[1]) > FOOLED
         of_copies = (beyond - reach <= 0) & (beyond + reach < excess) & (beyond <= excess / 2)
     return np.asarray(able & far & of_copies)
 
@@ -561,8 +573,9 @@ def confirm(
     if not sum(map(len, chosen)):
         return [np.zeros(0) for _ in chosen]
     rng = generator(seed, "max-t", 0, "")
-    part = studentised(np.concatenate(tables, axis=1), clusters=clusters, resamples=_DRAWS, seed=seed)
-    draws, at = part.draws, 0
+    table = np.concatenate(tables, axis=1)
+    part = studentised(table, clusters=clusters, resamples=_DRAWS, seed=seed)
+    draws, at = _bounded(part, table), 0
     largest = rng.standard_t(freedom, size=(_DRAWS, len(freedom))).max(axis=1)
     for line, families in zip(tested, chosen, strict=True):
         width = len(families)
@@ -570,13 +583,25 @@ def confirm(
         own, spread, sure = part.error[at + 2 * width : at + 3 * width], line.spread[families], line.sure[families]
         noise = rng.normal(size=(_DRAWS, width)) * spread
         scale = rng.chisquare(sure, size=(_DRAWS, width)) / sure
-        of_line[:, 2] = (of_line[:, 2] * own + noise) / np.sqrt(own**2 + spread**2 * scale)
+        error = np.sqrt(own**2 + spread**2 * scale)
+        of_line[:, 2] = np.where(error > 0, (of_line[:, 2] * own + noise) / np.where(error > 0, error, 1.0), 0.0)
         largest = np.fmax(largest, np.fmax.reduce(of_line.reshape(_DRAWS, -1), axis=1)) if width else largest
         at += 3 * width
     return [
         (1 + (largest[:, None] >= line.t[:, families].min(axis=0)).sum(axis=0)) / (_DRAWS + 1)
         for line, families in zip(tested, chosen, strict=True)
     ]
+
+
+def _bounded(part: Studentised, table: Floats) -> Floats:
+    """Limit draws that have no error of their own, for all that was drawn is equal, ``[resample, column]``.
+
+    They lie, in standard errors of the sample, no further from its mean than its largest and smallest value do. Where
+    nearly all rows agree these resamples are many, and one row that differs would outweigh all others.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        highest, lowest = ((end.reduce(table, axis=0) - part.mean) / part.error for end in (np.fmax, np.fmin))
+    return np.where(np.isposinf(part.draws), highest, np.where(np.isneginf(part.draws), lowest, part.draws))
 
 
 def halves(clusters: Int64, seed: int) -> Bool:
@@ -829,8 +854,8 @@ def compare_methods(
     differences = np.stack([each[a] - each[b] for a, b in pairs], axis=1)
     part = studentised(differences, clusters=clusters, resamples=_DRAWS, seed=seed)
     ends = mean_differences(differences, clusters=clusters, resamples=_DRAWS, seed=seed)
-    p = (1 + (np.abs(part.draws) >= np.abs(part.t)).sum(axis=0)) / (_DRAWS + 1)
-    p = np.where(np.isfinite(part.t), p, np.nan)
+    p = (1 + (np.abs(_bounded(part, differences)) >= np.abs(part.t)).sum(axis=0)) / (_DRAWS + 1)
+    p = np.where(np.isnan(part.t), np.nan, p)
     rows = zip(*zip(*pairs, strict=True), part.mean, ends.low, ends.high, holm(p), strict=True)
     return methods, pd.DataFrame(rows, columns=columns)
 

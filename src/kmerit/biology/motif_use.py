@@ -53,7 +53,8 @@ class Change(NamedTuple):
         effect: Mean over backgrounds.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        p: Of so much by one more order, not corrected; NaN where nothing changes.
+        p: Of so much by one more order, not corrected: 0 or 1 where all backgrounds and orders agree; NaN where
+            nothing changes.
     """
 
     effect: float
@@ -165,7 +166,8 @@ def _effect(difference: Floats, of_orders: Floats) -> Change:
     mean, within = float(difference.mean()), float(difference.var(ddof=1) / count)
     reach = float(student.ppf(0.975, count - 1)) * np.sqrt(within)
     error = np.sqrt(within + float(of_orders.var(ddof=1)))
-    p = float(student.sf(mean / error, count - 1)) if error else np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = float(student.sf(np.divide(mean, error), count - 1))
     return Change(mean, float(mean - reach), float(mean + reach), p)
 
 

@@ -218,7 +218,8 @@ def read_sequences(
         genome: FASTA of the genome that intervals are of. Windows that reach beyond an end are left out, and counted.
         width: Nucleotides cut out around the summit of each narrowPeak, or the middle of each other interval; by
             default intervals as they are.
-        coordinates: Whether coordinates that stand next to letters are read, as the loci of the sequences.
+        coordinates: Whether coordinates that stand next to letters are read, as the loci of the sequences: columns
+            ``chrom``, ``start``, ``end`` (``strand``), or ``locus`` (``chr1:100-300:+``).
 
     Raises:
         FormatError: The file cannot be read as what its suffix says, a column cannot be recognised, or a locus is

@@ -33,7 +33,7 @@ from kmerit.io.files import (
     read_labels,
     read_text,
 )
-from kmerit.sequences import Locus, Sequences, parse_locus
+from kmerit.sequences import Locus, Sequences, parse_locus, split_locus
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id", "sample_id")
 CHROM_COLUMNS = ("chrom", "chr", "chromosome", "region")
 START_COLUMNS = ("start", "start_grch38", "start_grch37")
 """Usual names of the first position, 0-based; the first that is there counts. ``end`` has the same endings."""
-_PLACE = (*CHROM_COLUMNS, *START_COLUMNS, *(start.replace("start", "end") for start in START_COLUMNS), "strand")
+_PLACE = (*CHROM_COLUMNS, *START_COLUMNS, *(start.replace("start", "end") for start in START_COLUMNS), "strand", "locus")
 
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -435,6 +435,8 @@ def _label(
 def table_loci(table: pa.Table, where: Where, source: str) -> list[Locus | None] | None:
     """Read coordinates where a chromosome, a start and an end column are there; None where they are not.
 
+    A column ``locus`` that holds ``chr1:100-300:+``, as `Sequences.to_frame` writes it, stands for all of them.
+
     Raises:
         FormatError: Half an interval, or two columns whose names differ in upper and lower case alone.
     """
@@ -447,11 +449,22 @@ def table_loci(table: pa.Table, where: Where, source: str) -> list[Locus | None]
     start = next((present[column] for column in START_COLUMNS if column in present), None)
     end = None if start is None else present.get("end" + start.strip().lower().removeprefix("start"))
     if chrom is None or start is None or end is None:
-        return None
+        return _spelt_loci(_cells(table, present["locus"], source), where) if "locus" in present else None
     columns = [_cells(table, column, source) for column in (chrom, start, end)]
     strand = _cells(table, present["strand"], source) if "strand" in present else [None] * table.num_rows
     rows = zip(*columns, strand, strict=True)
     return [parse_locus(cells, where(row)) for row, cells in enumerate(rows)]
+
+
+def _spelt_loci(cells: list[Any], where: Where) -> list[Locus | None] | None:
+    """Take apart loci such as ``chr1:100-300:+``; None where no cell is one, and the column names something else."""
+    parts = [split_locus(cell.strip()) if isinstance(cell, str) else None for cell in cells]
+    if not any(part is not None and part[3] for part in parts):
+        return None
+    for row, (cell, part) in enumerate(zip(cells, parts, strict=True)):
+        if part is None and cell == cell and cell not in (None, "", "."):
+            raise FormatError(f"{where(row)}: expected chrom:start-end:strand as locus, found {short(cell)}.")
+    return [None if part is None else parse_locus(part, where(row)) for row, part in enumerate(parts)]
 
 
 def table_column(role: str, name: str | None, usual: Sequence[str], table: pa.Table, source: str) -> list[Any] | None:

@@ -2325,7 +2325,8 @@ def _used_line(result: Motifs) -> str:
             return "Used: not asked, for no model was given."
         return (
             "Used: no family was asked about, for none has enough hits to be tested and none is enriched. Name "
-            "families to ask about all the same: --families (Python: families=)."
+            "families to ask about all the same: motifs.families in the config of a run, --families of kmerit motifs, "
+            "families= in Python."
         )
     which = "those named" if settings.get("families") else "those with enough hits to be tested, or enriched"
     rest = len(families) - len(asked)

@@ -181,6 +181,54 @@ def test_copies_that_match_the_very_sites_do_not_hide_a_motif() -> None:
     assert table["found"].tolist() == [True] + [False] * (families - 1)
 
 
+@pytest.mark.parametrize("others", [0, 59])
+def test_a_method_that_is_never_wrong_has_found_the_family(others: int) -> None:
+    """Where all sequences agree there is no error, and the t is infinite; where they agree on nothing, none is due."""
+    rng = np.random.default_rng(15)
+    rows, length = 60, 100
+    column = np.arange(rows)
+    starts = np.where(column % 2, 20, 60)
+    mask = np.zeros((rows, length))
+    mask[column[:, None], starts[:, None] + np.arange(10)] = 1.0
+    once = mask.copy()
+    once[7] = mask[8]
+    scores = {"mask": mask, "once wrong": once, "flat": np.full((rows, length), 0.3), "noise": rng.random(mask.shape)}
+
+    def spans(at: Any, count: int) -> Spans:
+        hits = made_hits(rng, max(others, 1), rows, length, count if others else 0)
+        background = [hits.group + 1, hits.sequence, hits.start, hits.end]
+        both = [np.concatenate(pair) for pair in zip([0 * column, column, at, at + 10], background, strict=True)]
+        order = np.lexsort((both[2], both[1], both[0]))
+        return Spans(*(each[order].astype(np.int64) for each in both))
+
+    own = spans(starts, 3000)
+    copies = [spans(np.where(column % 2, 45, 5) + i, 3000) for i in range(COPIES)]
+    lines = [Line(name, "size", False, each) for name, each in scores.items()]
+    table = motif_tests.find(lines, np.full(rows, length), column, own, copies, 1 + others, 0)
+    table = table[table["family"] == 0].set_index("method")
+    assert table["tested"].all()
+    assert table["found"].to_dict() == {"mask": True, "once wrong": True, "flat": False, "noise": False}
+    assert table["t_shift"]["mask"] == np.inf
+    assert table["p"]["mask"] == 1 / 2001
+    assert (table["excess"]["flat"], table["q"]["flat"]) == (0, 1)
+    assert np.isnan(table["t"]["flat"])
+    assert not table["composition"].any()
+
+
+def test_methods_that_always_differ_by_as_much_differ() -> None:
+    inside = np.arange(30) < np.full((80, 1), 6)
+    names = tuple(f"s{i}" for i in range(80))
+    values = {"mask": inside * 1.0, "flat": np.zeros(inside.shape), "too": np.zeros(inside.shape)}
+    scores = {n: km.Attribution(n, v, "nucleotide", np.zeros(80, dtype=np.int64), names) for n, v in values.items()}
+    pairs = compare_methods(scores, inside, np.arange(80), 0)[1]
+    assert pairs["difference"].tolist() == [0.5, 0.5, 0.0]
+    np.testing.assert_allclose(pairs["p"], [3 / 2001, 3 / 2001, 1.0])
+    once = np.where(np.arange(80)[:, None] == 4, 0.0, values["mask"])
+    scores["mask"] = dataclasses.replace(scores["mask"], scores=once)
+    pairs = compare_methods(scores, inside, np.arange(80), 0)[1]
+    assert (pairs["p"] < 0.01).tolist() == [True, True, False]
+
+
 def test_withheld_sequences_take_no_part() -> None:
     rng = np.random.default_rng(4)
     scores = rng.normal(size=(5, 40))
@@ -597,6 +645,34 @@ def test_a_family_is_asked_about_by_itself() -> None:
         used([short, long], changes)
 
 
+class Counts(nn.Module):
+    """Answers for each TGAGTCA as it is read, and so by as much on every background; or for nothing."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("word", torch.eye(4)[torch.tensor([3, 2, 0, 2, 3, 1, 0])].T[None])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count = torch.relu(nn.functional.conv1d(x, self.word) - 6).sum(dim=(1, 2))
+        return torch.stack([0 * count, self.weight * count], dim=1)
+
+
+@pytest.mark.parametrize(("weight", "answer"), [(3.0, True), (0.0, False), (-3.0, False)])
+def test_a_family_that_does_as_much_on_every_background_is_used(weight: float, answer: bool) -> None:
+    family = next(each for each in read_families(bundled_motifs()) if each.name == "FOS::JUN")
+    rng = np.random.default_rng(0)
+    strings = ["".join(rng.choice(list("ACG"), 40)) for _ in range(30)]  # no TGAGTCA without T
+    change = Use(km.wrap(Counts(weight), length=40, outputs=2), km.Sequences.from_strings(strings), 1).of(family)
+    frame = used([family], [change])
+    strands = {strand: each for strand, each in change.items() if each.effect}
+    assert all((each.effect, each.low, each.high) == (weight,) * 3 for each in strands.values())
+    assert bool(strands) == bool(weight)
+    assert frame["used"].tolist() == [answer]
+    if answer:
+        assert (frame["effect"][0], frame["p_used"][0]) == (3.0, 0.0)
+
+
 def test_named_families_are_asked_about_however_few_hits_they_have(case: Case) -> None:
     sequences, scores = case
     model = km.wrap(Looks(), length=LENGTH, outputs=2)
@@ -640,6 +716,7 @@ def test_a_question_that_was_not_asked_says_why(case: Case) -> None:
     assert asked[0] == "Of 12 families of motifs (jaspar2024_vertebrates.meme), none have enough hits to be tested."
     assert "labelled with another class" in asked[1]
     assert "none has enough hits to be tested and none is enriched. Name families" in asked[2]
+    assert "motifs.families in the config of a run, --families of kmerit motifs, families= in Python." in asked[2]
     result = km.motifs(own, few, meme=bundled_motifs())
     assert motif_summary(result)[2] == "Used: not asked, for no model was given."
     assert motif_found(result) == "Found: not tested, for no family has enough hits."

@@ -9,7 +9,7 @@ import pytest
 
 from kmerit.errors import FormatError, SequenceError
 from kmerit.io.crops import Crop, prepare
-from kmerit.io.readers import read_sequences
+from kmerit.io.readers import as_sequences, read_sequences
 from kmerit.sequences import Locus, Sequences, parse_locus, spell_locus, split_locus
 
 
@@ -61,6 +61,28 @@ def test_a_locus_is_as_long_as_its_letters(tmp_path: Path, name: str, text: str,
     with pytest.raises(FormatError, match=rf"{place}: .* has 3 nt, its letters 4: .*--ignore-coordinates"):
         read_sequences(path)
     assert read_sequences(path, coordinates=False).loci is None
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "frame"])
+def test_loci_of_a_frame_come_back(tmp_path: Path, kind: str) -> None:
+    loci = [Locus("chr20", 100, 104, "-"), None, Locus("HLA-A*01:01", 0, 4)]
+    frame = Sequences.from_strings(["ACGT", "CCCC", "TTTT"], [1, 0, 1], loci=loci).to_frame()
+    path = tmp_path / f"x.{kind}"
+    if kind == "frame":
+        assert as_sequences(frame).loci == tuple(loci)
+        return
+    frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    assert read_sequences(path).loci == tuple(loci)
+    assert read_sequences(path, coordinates=False).loci is None
+
+
+def test_a_column_locus_of_something_else_names_no_place(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("sequence,locus\nACGT,LOC123\nACGT,chr1:5-9\n")
+    assert read_sequences(path).loci is None
+    path.write_text("sequence,locus\nACGT,chr1:5-9:+\nACGT,LOC123\n")
+    with pytest.raises(FormatError, match=r"x.csv, line 3: expected chrom:start-end:strand as locus, found 'LOC123'"):
+        read_sequences(path)
 
 
 def test_a_locus_of_a_parquet_file_is_as_long_as_its_letters(tmp_path: Path) -> None:
