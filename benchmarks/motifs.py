@@ -248,7 +248,8 @@ def duration(sequences: int) -> dict[str, Any]:
 
 
 NAMED = {name: identifier for name, (identifier, *_) in USUAL_NAMES.items()} | {
-    "JUN/ATF": "MA1140.3", "CTCF": "MA0139.2", "NRF1": "MA0506.3", "REST": "MA0138.3", "SPI1": "MA0080.7", "USF1": "MA0093.4", "YY1": "MA0095.4", "ZEB1": "MA0103.4", "ZNF143": "MA0088.3"
+    "JUN/ATF": "MA1140.3", "CTCF": "MA0139.2", "NRF1": "MA0506.3", "REST": "MA0138.3",
+    "SPI1": "MA0080.7", "USF1": "MA0093.4", "YY1": "MA0095.4", "ZEB1": "MA0103.4", "ZNF143": "MA0088.3"
 }  # fmt: skip
 """A member, by its identifier, of each family that is named before the tables are made; ETS and SPI1 are one."""
 PLANTED = {"localised": ("CTCF",), "localised_real": ("REST",), "and": ("USF1", "NFY"), "composition": ()}

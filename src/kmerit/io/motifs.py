@@ -136,8 +136,8 @@ def _check_alphabet(lines: list[str], number: int, path: Path) -> None:
             if alphabet.strip('"').upper() == "DNA":
                 return
             raise FormatError(
-                f"{path}, line {number}: expected ALPHABET= ACGT, or the symbols line by line up to END ALPHABET, found "
-                f"{short(lines[number - 1].strip())}."
+                f"{path}, line {number}: expected ALPHABET= ACGT, or the symbols line by line up to END ALPHABET, "
+                f"found {short(lines[number - 1].strip())}."
             )
         letters = "".join(sorted(letter for line in block if "=" not in line for letter in _core(line)))
     if letters != "ACGT":

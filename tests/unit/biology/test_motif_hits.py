@@ -130,7 +130,7 @@ def test_families_are_found_by_what_people_call_them(tmp_path: Path) -> None:
     assert set(families_named(["AP-1", "NFY", "ETS"], few).values()) == {"FOS::JUN", "NFYA", "ETS1"}
     (tmp_path / "own.meme").write_text(bundled_motifs().read_text().replace("MA0099.4", "own"))
     assert list(families_named(["AP-1"], read_families(tmp_path / "own.meme")).values()) == ["FOS::JUN"]
-    with pytest.raises(UnknownName, match="Unknown family of motifs 'FOX'. Did you mean 'FOX"):
+    with pytest.raises(UnknownName, match=r"Unknown family of motifs 'FOX'\. Did you mean 'FOX"):
         families_named(["FOX"], known)
     with pytest.raises(UnknownName, match="Unknown family of motifs 'ETS'"):
         families_named(["ETS"], [family for family in few if family.name == "CTCF"])
