@@ -2435,8 +2435,9 @@ def motif_answers(about: Mapping[str, Any], problem: str | None = None) -> str:
 
     Example:
         >>> odds = {"odds_ratio": math.inf, "odds_low": 4.26, "odds_high": math.inf}
-        >>> motif_answers({"enriched": True, **odds, "used": False, "effect": 0.1})
-        'in the data: enriched (odds ratio, with 97.5 % confidence, at least 4.3); by the model: not seen to be used (+0.10 log-odds)'
+        >>> motif_answers({"enriched": True, **odds, "used": False, "effect": 0.1}).split("; ")
+        ['in the data: enriched (odds ratio, with 97.5 % confidence, at least 4.3)',
+         'by the model: not seen to be used (+0.10 log-odds)']
     """
     from pandas import isna
 
