@@ -49,7 +49,9 @@ EXAMPLES: dict[str, Any] = {
     **{name: ["x"] for name in ("controls", "files", "class_names", "features", "baselines", "chromosomes", "methods")},
     "others": ["y"],
     "thresholds": ["x"],
-    **dict.fromkeys(("split", "against", "where", "class_name", "by", "model", "first_set", "second_set"), "NAME"),
+    **dict.fromkeys(
+        ("split", "against", "where", "class_name", "by", "model", "label", "first_set", "second_set"), "NAME"
+    ),
     "floor": 0.125,
     **dict.fromkeys(("rate", "upper", "limit"), 0.125),
     **dict.fromkeys(("ranking", "claim", "card"), "NAME"),

@@ -68,6 +68,15 @@ def test_saved_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_own_scores(kmerit: Callable[..., Done], saved: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(80, 60)))
+    inputs = ("--sequences", saved / "my.csv", "--meme", bundled_motifs(), "--out", tmp_path / "motifs")
+    process = kmerit("motifs", *inputs, "--attributions", tmp_path / "mine.npy")
+    assert process.code == 0, process.err
+    assert set(km.Motifs.load(tmp_path / "motifs").found["method"]) == {"own"}
+
+
+@pytest.mark.slow
 def test_of_a_run(kmerit: Callable[..., Done], tmp_path: Path, tiny_checkpoint: Path) -> None:
     """A run with the table [motifs] has a section, and so have its files; the same by the verb, of run and config."""
     config = write_experiment(tmp_path, tiny_checkpoint)

@@ -90,12 +90,7 @@ def own_scores(
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
         scores = read_table(scores) if _suffix(scores) in TABLES else read_arrays(scores)
-    by_method = _by_method(scores, sequences, method)
-    if not by_method:
-        raise UsageError(f"scores: expected {_EXPECTED}; got an empty dict.")
-    for name in by_method:
-        if not isinstance(name, str) or not name.strip():
-            raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
+    by_method = _named_methods(scores, sequences, method)
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
     targets = {name: _targets(name, values, model, sequences, target) for name, values in by_method.items()}
     explained = {name: each for name, each in targets.items() if each is not None}
@@ -109,6 +104,46 @@ def own_scores(
     return Attributions(
         {name: _attribution(name, array, sequences, explained[name], settings) for name, array in arrays.items()}
     )
+
+
+def own_scores_of_class(sequences: Sequences, scores: OwnScores, label: int, *, method: str = "own") -> Attributions:
+    """Convert scores of another program that explain one class, without the model that they explain.
+
+    Args:
+        sequences: What was explained.
+        scores: As `own_scores` takes them, but no file.
+        label: Number of the class; the column ``target`` of a table says another.
+        method: What to call the method of scores without a name.
+
+    Raises:
+        UsageError: No such form, or no numbers.
+        SequenceError: Another number of sequences or positions, or a value that is not finite; with its place.
+        TargetError: A column ``target`` that is no number for each sequence.
+
+    Example:
+        >>> sequences = Sequences.from_strings(["ACGT"])
+        >>> own_scores_of_class(sequences, [[0, 1, 0, 0]], 1)["own"].target.tolist()
+        [1]
+    """
+    by_method = _named_methods(scores, sequences, method)
+    attributions = {}
+    for name, values in by_method.items():
+        column = _target_column(name, values, sequences)
+        target = np.array([label] * len(sequences) if column is None else column, dtype=np.int64)
+        settings = {"target": label if column is None else "given", "source": "own scores"}
+        attributions[name] = _attribution(name, _matrix(name, values, sequences), sequences, target, settings)
+    return Attributions(attributions)
+
+
+def _named_methods(scores: Any, sequences: Sequences, method: str) -> dict[str, Any]:
+    """Part scores by method, and refuse none, and keys that name no method."""
+    by_method = _by_method(scores, sequences, method)
+    if not by_method:
+        raise UsageError(f"scores: expected {_EXPECTED}; got an empty dict.")
+    for name in by_method:
+        if not isinstance(name, str) or not name.strip():
+            raise UsageError(f"scores: expected names of methods as keys, got {short(name)}.")
+    return by_method
 
 
 def _by_method(scores: Any, sequences: Sequences, method: str) -> dict[Any, Any]:
@@ -271,24 +306,31 @@ def _named(path: str | os.PathLike[str]) -> tuple[str | None, str | os.PathLike[
 
 
 def _targets(name: str, values: Any, model: Model, sequences: Sequences, target: Target | Int64) -> Int64 | None:
-    """Read from a table which output its scores explain; None if it does not say."""
-    if not says_target(values):
+    """Read from a table which output its scores explain, one of the model; None if it does not say."""
+    column = _target_column(name, values, sequences)
+    if column is None:
         return None
-    what = f"scores of {name!r}"
-    by_name = values.groupby("name")["target"]
-    if (by_name.nunique() != 1).any() or values["target"].dtype.kind not in "iu":
-        raise TargetError(f"{what}: expected one whole number as target in all rows of a sequence.")
-    first = by_name.first()
-    targets = given_targets(model, sequences, [first[each] for each in sequences.names])
+    targets = given_targets(model, sequences, column)
     if not (isinstance(target, str) and target == "predicted"):
         mismatches = targets != _explained(model, sequences, target)
         if mismatches.any():
             i = int(np.argmax(mismatches))
             raise TargetError(
-                f"{what}: the table explains output {targets[i]} of {sequences.names[i]!r}; target names another. "
-                f"Leave target out, or drop the column."
+                f"scores of {name!r}: the table explains output {targets[i]} of {sequences.names[i]!r}; target names "
+                f"another. Leave target out, or drop the column."
             )
     return targets
+
+
+def _target_column(name: str, values: Any, sequences: Sequences) -> list[int] | None:
+    """Read the column ``target`` of a table, a number for each sequence; None if there is none."""
+    if not says_target(values):
+        return None
+    by_name = values.groupby("name")["target"]
+    if (by_name.nunique() != 1).any() or values["target"].dtype.kind not in "iu":
+        raise TargetError(f"scores of {name!r}: expected one whole number as target in all rows of a sequence.")
+    first = by_name.first()
+    return [int(first[each]) for each in sequences.names]
 
 
 def given_targets(model: Model, sequences: Sequences, target: Any) -> Int64:

@@ -178,12 +178,33 @@ def _placed(first: Floats, other: Floats) -> tuple[int, bool]:
     return best[1], best[2]
 
 
+USUAL_NAMES = {
+    "AP-1": ("MA0099.4", "FOS::JUN"),
+    "C/EBP": ("MA0102.5", "CEBPA"),
+    "CREB/ATF": ("MA0018.5", "CREB1"),
+    "EBF": ("MA0154.5", "EBF1"),
+    "ETS": ("MA0764.4", "ETV4", "ETS1"),
+    "GATA": ("MA0035.5", "GATA1"),
+    "HNF1": ("MA0046.3", "HNF1A"),
+    "HNF4": ("MA0114.5", "HNF4A"),
+    "NFY": ("MA0060.4", "NFYA"),
+    "OCT": ("MA0142.1", "Pou5f1::Sox2"),
+    "POU": ("MA0627.3", "POU2F3"),
+    "RUNX": ("MA0684.3", "RUNX3"),
+    "SOX": ("MA0143.5", "SOX2"),
+    "SP/KLF": ("MA0079.5", "SP1"),
+    "TAL1": ("MA0091.2", "TAL1::TCF3"),
+    "TBX": ("MA1566.3", "TBX3"),
+}
+"""What people call some families, and a member of each: its identifier in JASPAR, and names, for other files."""
+
+
 def families_named(names: Sequence[str], known: Sequence[Family]) -> dict[int, str]:
     """Find families by their own name, or by that or the identifier of a member: the number and name of each.
 
     Args:
         names: Of families or members; case matters only where both cases are there. A member that several families have
-            names them all.
+            names them all. A name that none has may be one of `USUAL_NAMES`.
         known: All families.
 
     Raises:
@@ -202,14 +223,16 @@ def families_named(names: Sequence[str], known: Sequence[Family]) -> dict[int, s
     numbers = []
     for name in names:
         asked: list[int] = []
-        for change in (str, str.casefold):
-            for kind in range(2):
-                asked = asked or [
-                    i for i, words in enumerate(names_of) if change(name) in {change(word) for word in words[kind]}
-                ]
+        for word in (name, *USUAL_NAMES.get(name.upper(), ())):
+            for change in (str, str.casefold):
+                for kind in range(2):
+                    asked = asked or [
+                        i for i, words in enumerate(names_of) if change(word) in {change(each) for each in words[kind]}
+                    ]
         if not asked:
             every = {*(family.name for family in known), *(each.name for family in known for each in family.motifs)}
-            raise UnknownName("family of motifs", name, every)
+            similar = {each for each in every if name.casefold() in each.casefold()}
+            raise UnknownName("family of motifs", name, similar or every)
         numbers += asked
     return {i: known[i].name for i in sorted(set(numbers))}
 

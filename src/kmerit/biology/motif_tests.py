@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from kmerit.biology.motif_use import BACKGROUNDS, RATE, Use, used
 from kmerit.errors import FormatError, LabelError, UnknownName, UsageError
 from kmerit.formats import Shown
 from kmerit.io.readers import SequencesLike, as_sequences
-from kmerit.io.scores import read_attributions
 from kmerit.results import Attribution
 from kmerit.sequences import (
     Bool,
@@ -89,8 +88,8 @@ _DRAWS = 2000
 Progress = Callable[[int, int], None]
 Announce = Callable[[str, int], None]
 """Takes the name of a step that begins, and how much it has to do."""
-Scores = Mapping[str, Attribution] | Attribution | str | os.PathLike[str]
-"""Attributions by method, one of them, or the file of several."""
+Scores: TypeAlias = Any
+"""Attributions by method, one of them, the file of several, or own scores, as `kmerit.own_scores` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -968,7 +967,8 @@ def motifs(
     Scores of nucleotides are those of the class asked about, on sequences of that class.
 
     Args:
-        attributions: Scores by method, or the file of them.
+        attributions: Scores by method, or the file of them. Own scores, as `own_scores` takes them, explain the class
+            asked about, unless a column ``target`` says another.
         sequences: Those explained. With labels, the other classes are the background of the first question.
         model: Asked for the third question; without it, that stays open.
         meme: Motifs in MEME format; by default the families of JASPAR 2026 that come with kmerit.
@@ -1014,8 +1014,8 @@ def motifs(
         raise UsageError("families: these are what the model is asked about; give a model, too.")
     named = None if families is None else families_named(families, read_families(None if meme is None else Path(meme)))
     sequences = as_sequences(sequences)
-    scores = _scores(attributions, sequences)
-    lower = {name: _scores(each, sequences) for name, each in (floors or {}).items()}
+    scores = _scores(attributions, sequences, label, model)
+    lower = {name: _scores(each, sequences, label, model) for name, each in (floors or {}).items()}
     first = next(iter(scores.values()))
     rows = _rows(sequences, first, label)
     if any((each.target != first.target).any() for each in scores.values()):
@@ -1118,15 +1118,31 @@ def _computing(model: Model | None) -> dict[str, Any]:
     }
 
 
-def _scores(attributions: Scores, sequences: Sequences) -> dict[str, Attribution]:
+def _scores(
+    attributions: Scores, sequences: Sequences, label: int | None, model: Model | None
+) -> dict[str, Attribution]:
+    """Read scores, and turn own ones into attributions of the class asked about."""
+    from kmerit.attribution.own_scores import own_scores_of_class, read_scores
+
+    if isinstance(attributions, str | os.PathLike):
+        attributions = read_scores([attributions])
     if isinstance(attributions, Attribution):
         attributions = {attributions.method: attributions}
-    if not isinstance(attributions, Mapping):
-        attributions = read_attributions(attributions)
-    if not attributions:
+    if isinstance(attributions, Mapping) and not attributions:
         raise UsageError("motifs: there are no attributions.")
+    known = {}
+    if isinstance(attributions, Mapping):
+        known = {name: each for name, each in attributions.items() if isinstance(each, Attribution)}
+    methods: Mapping[str, Attribution] = known
+    if not isinstance(attributions, Mapping) or len(known) < len(attributions):
+        own = attributions
+        if known:
+            own = {name: each for name, each in attributions.items() if name not in known}
+        by_method = own_scores_of_class(sequences, own, _class_of_own(sequences, label, model))
+        order = attributions if known else by_method
+        methods = {name: known[name] if name in known else by_method[name] for name in order}
     scores = {}
-    for name, each in attributions.items():
+    for name, each in methods.items():
         if each.usable().level != "nucleotide":
             raise UsageError(
                 f"Expected scores of nucleotides, got {each.level}s ({name}). Attribute at level 'nucleotide'."
@@ -1139,7 +1155,25 @@ def _name(attributions: Scores) -> str:
     """Call scores by their file, or by their methods."""
     if isinstance(attributions, Attribution):
         return attributions.method
-    return ", ".join(attributions) if isinstance(attributions, Mapping) else Path(attributions).name
+    if isinstance(attributions, Mapping):
+        return ", ".join(attributions)
+    return Path(attributions).name if isinstance(attributions, str | os.PathLike) else "own scores"
+
+
+def _class_of_own(sequences: Sequences, label: int | None, model: Model | None) -> int:
+    """Say which class own scores explain: the one asked about; of values, the only one."""
+    labels = sequences.labels
+    if label is not None:
+        if model is not None:
+            model.output(label)
+        return label
+    if labels is not None and labels.ndim == 1 and labels.dtype.kind != "f":
+        return int(labels.max())
+    if (labels is not None and labels.ndim == 1) or (model is not None and model.n_classes == 1):
+        return 0
+    raise UsageError(
+        "motifs: own scores do not say which class they explain, nor do these sequences. Name it: label= (--label)."
+    )
 
 
 def _digest(attribution: Attribution) -> str:

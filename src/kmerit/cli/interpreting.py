@@ -31,7 +31,11 @@ def motifs(
         str | None, typer.Option(help="Sequences that were scored; as for kmerit attribute.", show_default=False)
     ] = None,
     attributions: Annotated[
-        Path | None, typer.Option(help="Scores of these sequences, from: kmerit attribute", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Scores of these sequences, from: kmerit attribute; or own ones: .npy, .npz, .csv, .tsv",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
         str | None,

@@ -29,7 +29,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _CAPTION = re.compile(r"\s+width\s*=.*")
 """What MEME's text output says behind the name of a motif."""
 _WIDTH = re.compile(r"[0-9]{1,9}")
-_END = re.compile(r"\s*$|\s*(-{3,}|\*{3,}|#|//|URL\b|MOTIF\b|BL\b|log-odds|letter-probability)")
+_END = re.compile(r"\s*$|\s*(-{3,}|\*{3,}|//|URL\b|MOTIF\b|BL\b|log-odds|letter-probability)")
 """A line at which a matrix of unknown width ends."""
 _ROUNDED = 0.01
 """By how much a row of rounded probabilities may miss 1."""
@@ -122,19 +122,29 @@ def _refuse_without_matrix(head: _Head | None, motifs: list[Meme], path: Path, w
 
 
 def _check_alphabet(lines: list[str], number: int, path: Path) -> None:
-    """Refuse another alphabet than DNA's: ``ALPHABET= ACGT``, or symbols line by line up to ``END ALPHABET``."""
+    """Refuse another alphabet than DNA's: ``ALPHABET= ACGT``, or symbols line by line up to ``END ALPHABET``.
+
+    ``ALPHABET DNA`` without such lines, as some programs write it, says the same.
+    """
     alphabet = lines[number - 1].strip().removeprefix("ALPHABET").lstrip()
     if alphabet.startswith("="):
         letters = alphabet.removeprefix("=").strip()
     else:
         symbols = (line.strip() for line in lines[number:])
-        block = _until(symbols, "END ALPHABET")
+        block = list(_until(symbols, ("END ALPHABET", "MOTIF")))
+        if not any(line.strip().startswith("END ALPHABET") for line in lines[number : number + len(block) + 1]):
+            if alphabet.strip('"').upper() == "DNA":
+                return
+            raise FormatError(
+                f"{path}, line {number}: expected ALPHABET= ACGT, or the symbols line by line up to END ALPHABET, "
+                f"found {short(lines[number - 1].strip())}."
+            )
         letters = "".join(sorted(letter for line in block if "=" not in line for letter in _core(line)))
     if letters != "ACGT":
         raise FormatError(f"{path}, line {number}: expected DNA's alphabet, ACGT, found {short(letters)}.")
 
 
-def _until(lines: Iterator[str], last: str) -> Iterator[str]:
+def _until(lines: Iterator[str], last: tuple[str, ...]) -> Iterator[str]:
     for line in lines:
         if line.startswith(last):
             return
@@ -162,8 +172,9 @@ def _rows(lines: list[str], at: int, path: Path) -> tuple[Floats, int]:
     number = at
     while len(rows) != width:
         line = lines[at] if at < len(lines) else ""
-        if not rows and not line.strip() and at < len(lines):
-            at += 1  # blank lines below the header
+        blank_below_header = not rows and not line.strip() and at < len(lines)
+        if blank_below_header or line.lstrip().startswith("#"):  # a comment
+            at += 1
             continue
         if _END.match(line):
             if width is not None or not rows:

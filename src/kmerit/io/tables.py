@@ -88,7 +88,13 @@ NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id", "sample_id")
 CHROM_COLUMNS = ("chrom", "chr", "chromosome", "region")
 START_COLUMNS = ("start", "start_grch38", "start_grch37")
 """Usual names of the first position, 0-based; the first that is there counts. ``end`` has the same endings."""
-_PLACE = (*CHROM_COLUMNS, *START_COLUMNS, *(start.replace("start", "end") for start in START_COLUMNS), "strand", "locus")
+_PLACE = (
+    *CHROM_COLUMNS,
+    *START_COLUMNS,
+    *(start.replace("start", "end") for start in START_COLUMNS),
+    "strand",
+    "locus",
+)
 
 
 SEPARATORS = (",", "\t", ";", "|")

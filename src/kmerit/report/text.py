@@ -2435,8 +2435,9 @@ def motif_answers(about: Mapping[str, Any], problem: str | None = None) -> str:
 
     Example:
         >>> odds = {"odds_ratio": math.inf, "odds_low": 4.26, "odds_high": math.inf}
-        >>> motif_answers({"enriched": True, **odds, "used": False, "effect": 0.1})
-        'in the data: enriched (odds ratio at least 4.3); by the model: not seen to be used (+0.10 log-odds)'
+        >>> motif_answers({"enriched": True, **odds, "used": False, "effect": 0.1}).split("; ")
+        ['in the data: enriched (odds ratio, with 97.5 % confidence, at least 4.3)',
+         'by the model: not seen to be used (+0.10 log-odds)']
     """
     from pandas import isna
 
@@ -2452,10 +2453,15 @@ def _odds(about: Mapping[str, Any]) -> str:
     if any(map(math.isnan, (ratio, low, high))):
         return ""
     if math.isinf(ratio):
-        return f" (odds ratio at least {fixed(low, 1)})"
+        return f" (odds ratio, with 97.5 % confidence, at least {_ratio(low)})"
     if ratio == 0:
-        return f" (odds ratio at most {fixed(high, 1)})"
-    return f" (odds ratio {fixed(ratio, 1)}, {fixed(low, 1)} to {fixed(high, 1)})"
+        return f" (odds ratio, with 97.5 % confidence, at most {_ratio(high)})"
+    return f" (odds ratio {_ratio(ratio)}, {_ratio(low)} to {_ratio(high)})"
+
+
+def _ratio(value: float) -> str:
+    """Write a ratio with one decimal, or with two digits that count where it is below 1."""
+    return fixed(value, 1 if value >= 0.95 or value <= 0 else 1 - math.floor(math.log10(value)))
 
 
 _ODDS = ("odds_ratio", "odds_low", "odds_high")

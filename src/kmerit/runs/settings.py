@@ -195,10 +195,11 @@ class MotifTable(Table):
     """Motifs that the report marks on the sequences; without this table none is looked for.
 
     Attributes:
-        file: A MEME file; the twelve motifs of JASPAR that come with kmerit if absent.
+        file: A MEME file; if absent, the twelve motifs of JASPAR 2024 that come with kmerit, and with ``test`` the
+            families of JASPAR 2026.
         match: Share of a motif's highest score from which a window counts.
         test: Whether to ask which families are in the data, found by the methods, and used by the model, and to mark
-            those; then ``file`` is JASPAR 2026 if absent, hits go by p value, and ``match`` plays no part.
+            those; then hits go by p value, and ``match`` plays no part.
         label: With ``test``, number of the class asked about; the last of two if absent.
         families: With ``test``, names of families or of members that the model is asked about; if absent, those that
             have enough hits to be tested, or are enriched.

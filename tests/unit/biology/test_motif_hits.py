@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from kmerit.biology.motif_hits import Family, _family, families, find_hits, read_families, write_meme
+from kmerit.biology.motif_hits import (
+    USUAL_NAMES,
+    Family,
+    _family,
+    families,
+    families_named,
+    find_hits,
+    read_families,
+    write_meme,
+)
+from kmerit.errors import UnknownName
 from kmerit.io.motifs import Motif, bundled_motifs, read_motifs
 
 UNKNOWN = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.05, 0.05, 0.85, 0.05], [0.25, 0.25, 0.25, 0.25]])
@@ -107,3 +117,20 @@ def test_one_motif_is_one_family(tmp_path: Path) -> None:
     (family,) = read_families(path)
     assert (family.name, len(family)) == ("ONE", 1)
     np.testing.assert_allclose(family.motif.probabilities, UNKNOWN)
+
+
+def test_families_are_found_by_what_people_call_them(tmp_path: Path) -> None:
+    known = read_families()
+    own = {motif.identifier: motif.name for family in known for motif in family.motifs}
+    for usual, (identifier, member, *_) in USUAL_NAMES.items():
+        assert own[identifier] == member
+        assert families_named([usual], known) == families_named([identifier], known)
+    assert families_named(["ap-1"], known) == {33: "FOSL1"}
+    few = read_families(bundled_motifs())
+    assert set(families_named(["AP-1", "NFY", "ETS"], few).values()) == {"FOS::JUN", "NFYA", "ETS1"}
+    (tmp_path / "own.meme").write_text(bundled_motifs().read_text().replace("MA0099.4", "own"))
+    assert list(families_named(["AP-1"], read_families(tmp_path / "own.meme")).values()) == ["FOS::JUN"]
+    with pytest.raises(UnknownName, match=r"Unknown family of motifs 'FOX'\. Did you mean 'FOX"):
+        families_named(["FOX"], known)
+    with pytest.raises(UnknownName, match="Unknown family of motifs 'ETS'"):
+        families_named(["ETS"], [family for family in few if family.name == "CTCF"])

@@ -39,11 +39,11 @@ from kmerit.biology.motif_tests import (
     sites,
 )
 from kmerit.biology.motif_use import Use, used
-from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, UnknownName, UsageError
+from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, SequenceError, UnknownName, UsageError
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.io.scores import save
 from kmerit.report.motif_section import section
-from kmerit.report.text import motif_found, motif_lines, motif_summary
+from kmerit.report.text import motif_answers, motif_found, motif_lines, motif_summary
 from kmerit.store import Share, Work
 
 
@@ -723,6 +723,19 @@ def test_a_question_that_was_not_asked_says_why(case: Case) -> None:
     assert "  found: not tested" in motif_lines(result)
 
 
+@pytest.mark.parametrize(
+    ("odds", "words"),
+    [
+        ((np.inf, 0.0577, np.inf), "odds ratio, with 97.5 % confidence, at least 0.058"),
+        ((0.0, 0.0, 87.75), "odds ratio, with 97.5 % confidence, at most 87.8"),
+        ((0.96, 0.25, 9.7), "odds ratio 1.0, 0.25 to 9.7"),
+    ],
+)
+def test_an_odds_ratio_is_said_with_digits_that_count(odds: tuple[float, ...], words: str) -> None:
+    about = dict(zip(("odds_ratio", "odds_low", "odds_high"), odds, strict=True))
+    assert f"({words})" in motif_answers({**about, "enriched": False, "used": None})
+
+
 @pytest.mark.parametrize(("table", "largest"), [((5, 5, 0, 10), True), ((0, 10, 5, 5), False), ((12, 3, 0, 40), True)])
 def test_the_bound_of_an_odds_ratio_is_that_of_scipy(table: tuple[int, int, int, int], largest: bool) -> None:
     a, b, c, d = table
@@ -770,6 +783,33 @@ def a_test(excess: float, beyond: float, error: float, first: float = 10.0) -> m
 def test_composition_is_named_only_where_copies_show_it(inputs: tuple[float, ...], answer: bool) -> None:
     assert composed(a_test(*inputs), np.array([True])).tolist() == [answer]
     assert composed(a_test(*inputs), np.array([False])).tolist() == [False]
+
+
+def test_own_scores_are_asked_like_those_of_a_method(case: Case, tmp_path: Path) -> None:
+    sequences, scores = case
+    few, own = sequences.take(np.arange(40)), scores["gc"].take(np.arange(40))
+    own = dataclasses.replace(own, scores=np.abs(own.scores))
+    ask = lambda given, rows=few, **options: km.motifs(given, rows, meme=bundled_motifs(), **options)  # noqa: E731
+    known = ask({"gc": own}).found.drop(columns="contribution")
+    array = own.scores
+    np.save(tmp_path / "gc.npy", array)
+    own.to_frame().rename(columns={"score": "gc"}).to_csv(tmp_path / "gc.csv", index=False)
+    for given in ({"gc": array}, f"gc={tmp_path / 'gc.npy'}", tmp_path / "gc.csv", {"gc": torch.tensor(array)}):
+        pd.testing.assert_frame_equal(ask(given).found.drop(columns="contribution"), known)
+    alone = ask(tmp_path / "gc.npy")
+    assert set(alone.found["method"]) == {"own"}
+    both = ask({"mine": array, "sees": scores["sees"].take(np.arange(40))})
+    assert list(dict.fromkeys(both.found["method"])) == ["mine", "sees"]
+    bare = km.Sequences.from_strings(few.strings())
+    with pytest.raises(UsageError, match=r"own scores do not say which class they explain.*label= \(--label\)"):
+        ask(array, bare)
+    assert ask(array, bare, label=1).settings["label"] == 1
+    values = km.Sequences.from_strings(few.strings(), labels=np.linspace(0, 1, 40))
+    assert ask(array, values).settings["label"] == 0
+    with pytest.raises(SequenceError, match="expected 40 x 100"):
+        ask(array[:, :-1])
+    with pytest.raises(UnknownName, match="Unknown class '7'"):
+        ask(array, label=7)
 
 
 def test_what_cannot_be_asked(case: Case, tmp_path: Path) -> None:

@@ -195,6 +195,11 @@ GOOD = TOP + motif("ACGT")  # MOTIF on line 10, the matrix on line 11, its rows 
         (GOOD.replace("0.01 0.97 0.01 0.01", "97 1 1 1"), "line 13: expected the probabilities of"),
         (GOOD.replace("= ACGT", "= ACDEFGHIKLMNPQRSTVWY"), "line 3: expected DNA's alphabet, ACGT"),
         (GOOD.replace("= ACGT", "= ACGU"), "line 3: expected DNA's alphabet, ACGT, found 'ACGU'"),
+        (
+            "MEME version 4\nALPHABET RNA\n" + motif("AC"),
+            "line 2: expected ALPHABET= ACGT, or the symbols line by line",
+        ),
+        ('MEME version 5\nALPHABET "DNA-LIKE" X\nA\n', "line 2: expected ALPHABET= ACGT, or the symbols line by line"),
         ('MEME version 5\nALPHABET "RNA"\nA\nC\nG\nU\nEND ALPHABET\n' + motif("AC"), "line 2: expected DNA's alphabet"),
         ("<!DOCTYPE HTML>\n<html>\n", "line 1: this is HTML or XML"),
         ("MOTIF a\0b\n", "line 1: expected text, found a binary file"),
@@ -213,3 +218,18 @@ def test_a_name_that_several_motifs_have_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="The name 'CTCF' is that of 2 motifs: M1, M2"):
         find_motif(read_motifs(path), "CTCF")
     assert find_motif(read_motifs(path), "M2").name == "CTCF"
+
+
+@pytest.mark.parametrize("head", ["alength= 4 w= {}", "alength= 4"])
+@pytest.mark.parametrize("places", [(1,), (2,), (4,), (1, 2, 4, 5)])
+def test_comments_within_a_matrix_are_skipped(tmp_path: Path, head: str, places: tuple[int, ...]) -> None:
+    lines = motif("ACT", head=head).splitlines()  # the title, the header of the matrix, three rows
+    for place in sorted(places, reverse=True):
+        lines.insert(place, "# a comment: 1 2 3 4")
+    text = TOP + "\n".join(lines) + "\n\n# another\n" + motif("GG", "M2 TWO", head)
+    assert read(tmp_path, text) == {"M1": ("ONE", "ACT"), "M2": ("TWO", "GG")}
+
+
+@pytest.mark.parametrize("line", ["ALPHABET DNA", 'ALPHABET "DNA"', "ALPHABET dna"])
+def test_dnas_alphabet_may_be_named(tmp_path: Path, line: str) -> None:
+    assert read(tmp_path, TOP.replace("ALPHABET= ACGT", line) + motif("ACT")) == {"M1": ("ONE", "ACT")}
