@@ -401,7 +401,7 @@ class Attribution(ShownAttribution, Rows[Float]):
             >>> km.Attribution.concat(scores).names
             ('a', 'b')
         """
-        parts = _parts(parts, Attribution, Attribution, "Attributions.concat joins those of several methods")
+        parts = _parts(parts, "Attribution", "substitutions", "Attributions.concat joins those of several methods")
         first: Attribution = parts[0]
         names = tuple(name for part in parts for name in part.names)
         for part in parts[1:]:
@@ -615,20 +615,26 @@ class Attribution(ShownAttribution, Rows[Float]):
         )
 
 
-def _parts(parts: Any, what: type, kind: type, other: str) -> list[Any]:
+def _parts(parts: Any, kind: str, attribute: str, other: str) -> list[Any]:
     """List the parts that are to be concatenated.
 
+    Args:
+        parts: A list of them.
+        kind: What each is.
+        attribute: What each has, and no other result.
+        other: What joins those of the other kind.
+
     Raises:
-        UsageError: No part, or something else than parts; ``other`` says what joins those.
+        UsageError: No part, or something else than such parts.
     """
     if isinstance(parts, Mapping | Attribution | str) or not isinstance(parts, Iterable):
-        raise UsageError(f"concat: expected a list of {what.__name__}, got {short(parts)}. {other}.")
+        raise UsageError(f"concat: expected a list of {kind}, got {short(parts)}. {other}.")
     listed = list(parts)
     if not listed:
         raise UsageError("concat: expected at least one part, got none.")
     for i, part in enumerate(listed):
-        if not isinstance(part, kind):
-            raise UsageError(f"concat: expected {what.__name__} in all parts, got {short(part)} in part {i}. {other}.")
+        if not hasattr(part, attribute):
+            raise UsageError(f"concat: expected {kind} in all parts, got {short(part)} in part {i}. {other}.")
     return listed
 
 
@@ -752,7 +758,7 @@ class Attributions(dict[str, Attribution]):
             >>> Attributions.concat(parts)
             <Attributions of 2 sequences: random>
         """
-        parts = _parts(parts, Attributions, Mapping, "Attribution.concat joins the scores of one method")
+        parts = _parts(parts, "Attributions", "items", "Attribution.concat joins the scores of one method")
         if len({frozenset(part) for part in parts}) != 1:
             methods = " and ".join(", ".join(part) for part in parts)
             raise UsageError(f"concat: expected the same methods in all parts, got {methods}.")
