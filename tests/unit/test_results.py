@@ -212,7 +212,7 @@ def test_predictions_by_name(model: Any) -> None:
         result["b", "signl"]
 
 
-@pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv"])
+@pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv", "scores.pkl", "scores.gz"])
 def test_scores_are_not_written_as_what_their_file_is_not(name: str, scores: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="scores are written as Parquet"):
         scores.save(tmp_path / name)

@@ -407,6 +407,8 @@ def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
         '.csv'
     """
     suffix = sniff(read_bytes(path)) if path == STDIN else Path(unpacked_name(path)).suffix.lower()
+    if suffix not in suffixes and path != STDIN and not path.exists():
+        raise FormatError(f"{path}: no such file.")
     if suffix not in suffixes:
         raise FormatError(
             f"{path}: the suffix {suffix!r} is not known; expected {', '.join(suffixes)}, plain or with "

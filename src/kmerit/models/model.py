@@ -236,7 +236,7 @@ class Model:
             return "plain"
         return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
 
-    def told_to_make(self, products: Products | None, where: os.PathLike[str]) -> Model:
+    def with_products(self, products: Products | None, where: os.PathLike[str]) -> Model:
         """Copy it, to make the products with which something was begun.
 
         Args:
@@ -249,7 +249,7 @@ class Model:
         Example:
             >>> from pathlib import Path
             >>> import kmerit as km
-            >>> km.load_model("bundled:promoter").told_to_make("plain", Path("results")).products
+            >>> km.load_model("bundled:promoter").with_products("plain", Path("results")).products
             'plain'
         """
         if products == "packed" and isinstance(self.encoder, Encoder) and not can_pack(self.device, self.dtype):
