@@ -261,6 +261,7 @@ def read_sequences(
         return table_sequences(table, where, str(path), **columns, **row_options)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
+    _refuse_missing(local)
     kind = suffix_of(local, (*READABLE, *BED))
     if kind in BED:
         if arguments := [argument for argument, column in columns.items() if column is not None]:
@@ -322,6 +323,7 @@ def read_table(path: Path) -> tuple[pa.Table, Where]:
     Raises:
         FormatError: It cannot be read as what its suffix says, or that is not of a table.
     """
+    _refuse_missing(path)
     return _TABLE_READERS[suffix_of(path, TABLES)](path)
 
 
@@ -396,6 +398,12 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _refuse_missing(path: Path) -> None:
+    """Refuse a path that does not exist before its suffix is asked for."""
+    if path != STDIN and not path.exists():
+        raise FormatError(f"{path}: no such file.")
+
+
 def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
     """Return the suffix of a file's format, in lower case; of standard input, the one it would have.
 
@@ -407,8 +415,6 @@ def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:
         '.csv'
     """
     suffix = sniff(read_bytes(path)) if path == STDIN else Path(unpacked_name(path)).suffix.lower()
-    if suffix not in suffixes and path != STDIN and not path.exists():
-        raise FormatError(f"{path}: no such file.")
     if suffix not in suffixes:
         raise FormatError(
             f"{path}: the suffix {suffix!r} is not known; expected {', '.join(suffixes)}, plain or with "
