@@ -909,7 +909,8 @@ def refuse_other(
         if key.split(".")[0] not in {_NAMES, *free}:
             if key in _DIGESTS and isinstance(was, str) and isinstance(now_value, str):
                 raise RunMismatch(
-                    f"{folder} holds {what.removesuffix(' with other settings')} of {_DIGESTS[key]} ({key} {was[:8]}, now {now_value[:8]}). "
+                    f"{folder} holds {what.removesuffix(' with other settings')} of {_DIGESTS[key]} "
+                    f"({key} {was[:8]}, now {now_value[:8]}). "
                     f"Choose a new folder with --out (Python: out=)."
                 )
             was, now_value = _called(key, was, before), _called(key, now_value, now)
