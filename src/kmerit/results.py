@@ -10,13 +10,13 @@ from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.disk import AnyRows
-from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld
+from kmerit.errors import FormatError, NotFinite, SequenceError, UnknownName, UsageError, Withheld, short
 from kmerit.formats import ShownAttribution, ShownOutcomes, draw_logo, frame_html, withheld
 from kmerit.sequences import Bool, Float, Floats, Int64, Locus, Rows, Sequences, Several, Window, rows_of
 
@@ -401,10 +401,8 @@ class Attribution(ShownAttribution, Rows[Float]):
             >>> km.Attribution.concat(scores).names
             ('a', 'b')
         """
-        parts = list(parts)
-        if not parts:
-            raise UsageError("concat: expected at least one part, got none.")
-        first = parts[0]
+        parts = _parts(parts, "Attribution", "substitutions", "Attributions.concat joins those of several methods")
+        first: Attribution = parts[0]
         names = tuple(name for part in parts for name in part.names)
         for part in parts[1:]:
             for what in ("method", "level", "signed", "settings"):
@@ -617,6 +615,29 @@ class Attribution(ShownAttribution, Rows[Float]):
         )
 
 
+def _parts(parts: Any, kind: str, attribute: str, other: str) -> list[Any]:
+    """List the parts that are to be concatenated.
+
+    Args:
+        parts: A list of them.
+        kind: What each is.
+        attribute: What each has, and no other result.
+        other: What joins those of the other kind.
+
+    Raises:
+        UsageError: No part, or something else than such parts.
+    """
+    if isinstance(parts, Mapping | Attribution | str) or not isinstance(parts, Iterable):
+        raise UsageError(f"concat: expected a list of {kind}, got {short(parts)}. {other}.")
+    listed = list(parts)
+    if not listed:
+        raise UsageError("concat: expected at least one part, got none.")
+    for i, part in enumerate(listed):
+        if not hasattr(part, attribute):
+            raise UsageError(f"concat: expected {kind} in all parts, got {short(part)} in part {i}. {other}.")
+    return listed
+
+
 def _comparable(value: Any) -> Any:
     """Leave out of settings what differs from part to part: how many scores were withheld, what a check found."""
     if not isinstance(value, Mapping):
@@ -628,12 +649,54 @@ def _comparable(value: Any) -> Any:
 class Attributions(dict[str, Attribution]):
     """Attributions of several methods for the same sequences, by name of the method.
 
+    Raises:
+        UsageError: A value that is no `Attribution`, here or when one is added. ``{**scores, "mine": array}`` is a
+            plain dict, which `trial` and `mutate` take.
+
     Example:
         >>> import kmerit as km
         >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["rollout", "random"])
         >>> scores
         <Attributions of 1 sequence: rollout, random>
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.update(*args, **kwargs)
+
+    def __setitem__(self, method: str, attribution: Attribution) -> None:
+        if not isinstance(method, str):
+            raise UsageError(f"Attributions: expected the name of a method as key, got {short(method)}.")
+        if not isinstance(attribution, Attribution):
+            raise UsageError(
+                f"Attributions[{method!r}]: expected an Attribution, got {type(attribution).__name__}. Convert "
+                f"scores of your own: km.own_scores(model, sequences, {{{method!r}: scores}})[{method!r}]."
+            )
+        super().__setitem__(method, attribution)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Add attributions, checked as one that is set.
+
+        Example:
+            >>> import kmerit as km
+            >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], ["random"])
+            >>> scores.update({"mine": [[0.5] * 14]})
+            Traceback (most recent call last):
+            kmerit.errors.UsageError: Attributions['mine']: expected an Attribution, got list. ...
+        """
+        added = dict(*args, **kwargs)
+        for method, attribution in added.items():
+            self[method] = attribution
+
+    def setdefault(self, method: str, default: Any = None) -> Attribution:
+        """Return the scores of a method; where there are none, add the given ones."""
+        if method not in self:
+            self[method] = default
+        return self[method]
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # as update, and checked
+        self.update(other)
+        return self
 
     def __repr__(self) -> str:
         if not self:
@@ -655,7 +718,18 @@ class Attributions(dict[str, Attribution]):
         return self.take(key) if isinstance(key, slice | list | np.ndarray) else super().__getitem__(key)
 
     def __missing__(self, method: object) -> Attribution:
-        raise UnknownName("method of these attributions", str(method), self)
+        if isinstance(method, int | np.integer) and not isinstance(method, bool):
+            example = repr(next(iter(self), "METHOD"))
+            raise UsageError(
+                f"[{method}]: expected the name of a method ({', '.join(self) or 'there are none'}); sequences are "
+                f"numbered within one: [{example}][{method}]. All methods of some sequences: [[{method}]]."
+            )
+        if not isinstance(method, str):
+            raise UsageError(
+                f"Expected the name of a method ({', '.join(self) or 'there are none'}), or a slice, a list or a mask "
+                f"of sequences, got {short(method)}."
+            )
+        raise UnknownName("method of these attributions", method, self)
 
     def take(self, rows: Several) -> Attributions:
         """Select sequences for every method, by number, name, slice or boolean mask, in the order asked.
@@ -684,8 +758,7 @@ class Attributions(dict[str, Attribution]):
             >>> Attributions.concat(parts)
             <Attributions of 2 sequences: random>
         """
-        if not parts:
-            raise UsageError("concat: expected at least one part, got none.")
+        parts = _parts(parts, "Attributions", "items", "Attribution.concat joins the scores of one method")
         if len({frozenset(part) for part in parts}) != 1:
             methods = " and ".join(", ".join(part) for part in parts)
             raise UsageError(f"concat: expected the same methods in all parts, got {methods}.")
@@ -754,7 +827,8 @@ class Attributions(dict[str, Attribution]):
 class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
     """What a model predicts, ``[sequence, output]``: a NumPy array that knows its rows and columns.
 
-    What is computed of it is a plain array.
+    Some sequences by a slice, a list or a mask keep their names, and so do copies; what is computed of predictions, or
+    selected of their outputs, is an array without names.
 
     Attributes:
         names: Of the sequences.
@@ -785,20 +859,43 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
         return result
 
     def __getitem__(self, key: Any) -> Any:
-        """Return what NumPy would; a sequence can be named, and so can an output: ``["seq0", "promoter"]``."""
-        if hasattr(self, "names"):
-            if isinstance(key, tuple):
-                axes = ((self.names, "sequence"), (self.labels, "output"))
-                key = (*(_place(part, *axis) for part, axis in zip(key, axes, strict=False)), *key[2:])
-            else:
-                key = _place(key, self.names, "sequence")
-        return np.asarray(self)[key]
+        """Return what NumPy would; a sequence can be named, and so can an output: ``["seq0", "promoter"]``.
+
+        Several sequences, by a slice, a list or a mask, are predictions with their names.
+        """
+        values, named = np.asarray(self), hasattr(self, "names")
+        if named and isinstance(key, tuple):
+            axes = ((self.names, "sequence"), (self.labels, "output"))
+            key = (*(_place(part, *axis) for part, axis in zip(key, axes, strict=False)), *key[2:])
+        elif named:
+            key = _place(key, self.names, "sequence")
+            key = np.zeros(0, dtype=np.int64) if isinstance(key, list) and not key else key
+            if isinstance(key, slice) or (isinstance(key, list | range | np.ndarray) and np.ndim(key) == 1):
+                return self._of_rows(values[key], np.arange(len(self.names))[key].tolist())
+        chosen = values[key]
+        return chosen.view(Predictions) if isinstance(chosen, np.ndarray) else chosen
+
+    def _of_rows(self, values: Any, rows: Iterable[int]) -> Predictions:
+        return Predictions.of(values, [self.names[i] for i in rows], self.labels, self.settings)
+
+    def copy(self, order: Any = "C") -> Predictions:
+        """Copy it, with its names."""
+        values = np.array(self, order=order)
+        return self._of_rows(values, range(len(self.names))) if hasattr(self, "names") else values.view(Predictions)
+
+    def __copy__(self) -> Predictions:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Predictions:
+        return self.copy()
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else np.asarray(array)
 
     def __reduce__(self) -> Any:
-        return np.asarray(self).__reduce__()
+        if not hasattr(self, "names"):
+            return np.asarray(self).__reduce__()
+        return Predictions.of, (np.array(self), self.names, self.labels, dict(self.settings))
 
     def __repr__(self) -> str:
         with np.printoptions(threshold=_MOST_NUMBERS):
@@ -824,7 +921,8 @@ class Predictions(np.ndarray[Any, np.dtype[np.floating[Any]]]):
 
         if not hasattr(self, "names"):
             raise UsageError(
-                "to_frame: this was computed of predictions, and has no names. Take the frame of predict()."
+                "to_frame: this was computed of predictions, or is one row or column of them, and has no names. Take "
+                "the frame of predict(), or of some sequences of it: predictions[[0]]."
             )
         problem = self.settings.get("problem", "classes")
         titles = {"value": ["value"], "values": list(self.labels)}.get(problem, [f"p({each})" for each in self.labels])

@@ -876,6 +876,14 @@ def refuse_strangers(folder: Path, what: str, own: Callable[[Path], bool]) -> No
         )
 
 
+_DIGESTS = {
+    "model_sha256": "another model",
+    "scores_sha256": "other scores",
+    "sequences_sha256": "other sequences",
+}
+"""What differs where a digest does, which says nothing to a reader."""
+
+
 def refuse_other(
     folder: Path, what: str, before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()
 ) -> None:
@@ -899,6 +907,12 @@ def refuse_other(
     """
     for key, was, now_value in differences(before, now):
         if key.split(".")[0] not in {_NAMES, *free}:
+            if key in _DIGESTS and isinstance(was, str) and isinstance(now_value, str):
+                raise RunMismatch(
+                    f"{folder} holds {what.removesuffix(' with other settings')} of {_DIGESTS[key]} "
+                    f"({key} {was[:8]}, now {now_value[:8]}). "
+                    f"Choose a new folder with --out (Python: out=)."
+                )
             was, now_value = _called(key, was, before), _called(key, now_value, now)
             raise RunMismatch(
                 f"{folder} holds {what}: {key} was {was}, now it is {now_value}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_predictions_by_name(model: Any) -> None:
         result["b", "signl"]
 
 
-@pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv"])
+@pytest.mark.parametrize("name", ["scores.csv", "scores.npz", "scores.tsv", "scores.pkl", "scores.gz"])
 def test_scores_are_not_written_as_what_their_file_is_not(name: str, scores: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="scores are written as Parquet"):
         scores.save(tmp_path / name)
@@ -305,9 +306,8 @@ def test_predictions_are_an_array_with_names(model: Any) -> None:
     assert table["name"].tolist() == list(STRINGS)
     assert table["predicted"].tolist() == [model.labels[i] for i in result.argmax(1)]
     assert np.array_equal(table[["p(background)", "p(signal)"]], result)
-    for computed in (result[:2], result + 1, np.log(result), result[0, 0]):
+    for computed in (result + 1, np.log(result), result[0, 0]):
         assert not isinstance(computed, Predictions)
-    assert isinstance(pickle.loads(pickle.dumps(result)), np.ndarray)
     with pytest.raises(UsageError, match="computed of predictions"):
         result.T.to_frame()
     values = Predictions.of(np.ones((1, 2)), ["s"], ["x", "y"], {"problem": "values"})
@@ -316,6 +316,95 @@ def test_predictions_are_an_array_with_names(model: Any) -> None:
     assert labels.to_frame().columns.tolist() == ["name", "p(x)"]
     shared = Predictions.of(np.ones((1, 2)), ["s"], ["name", "y"], {"problem": "values"})
     assert shared.to_frame().columns.tolist() == ["name", "name, output 0", "y, output 1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        (slice(2), "ab"),
+        (slice(None, None, -1), "cba"),
+        ([0, 2], "ac"),
+        (["c", "a"], "ca"),
+        (np.array([True, False, True]), "ac"),
+        ([False, True, False], "b"),
+        (np.array([-1]), "c"),
+        (range(2), "ab"),
+        ([], ""),
+    ],
+)
+def test_some_predictions_keep_their_names(key: Any, names: str, model: Any) -> None:
+    whole = model.predict(STRINGS)
+    part = whole[key]
+    rows = ["abc".index(name) for name in names]
+    assert isinstance(part, Predictions)
+    assert np.array_equal(part, np.asarray(whole)[np.array(rows, dtype=int)])
+    assert (part.names, part.labels, part.settings) == (tuple(names), whole.labels, whole.settings)
+    table = part.to_frame()
+    assert table["name"].tolist() == list(names)
+    assert table["p(signal)"].tolist() == np.asarray(whole)[np.array(rows, dtype=int), 1].tolist()
+
+
+@pytest.mark.parametrize("key", [0, "a", (slice(None), 1), (slice(2), slice(1)), ..., None, (..., None)])
+def test_a_row_or_a_column_of_predictions_has_no_frame(key: Any, model: Any) -> None:
+    whole = model.predict(STRINGS)
+    assert np.array_equal(whole[key], np.asarray(whole)[0 if key == "a" else key])
+    with pytest.raises(UsageError, match=r"has no names. Take the frame of predict\(\), or of some sequences"):
+        whole[key].to_frame()
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: p.copy(), lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_copied_predictions_keep_their_names(copied: Any, model: Any) -> None:
+    result = model.predict(STRINGS)
+    again = copied(result)
+    assert again.to_frame().equals(result.to_frame())
+    assert not np.shares_memory(again, result)
+
+
+def test_attributions_hold_attributions_only(scores: Any) -> None:
+    array = np.zeros((3, 4))
+    own = Attributions(scores)
+    for add in (
+        lambda: own.__setitem__("mine", array),
+        lambda: own.update({"mine": array}),
+        lambda: own.update(mine=array),
+        lambda: own.setdefault("mine", array),
+        lambda: own.__ior__({"mine": array}),
+        lambda: Attributions({**scores, "mine": array}),
+    ):
+        with pytest.raises(UsageError, match=r"\['mine'\]: expected an Attribution.*km\.own_scores"):
+            add()
+    with pytest.raises(UsageError, match="expected the name of a method as key, got 3"):
+        own[3] = scores["lrp"]
+    assert set(own) == set(scores)
+    own["again"] = scores["lrp"]
+    assert own.to_frame()["again"].equals(own.to_frame()["lrp"].rename("again"))
+    assert type({**scores, "mine": array}) is dict
+    for again in (pickle.loads(pickle.dumps(own)), copy.copy(own), copy.deepcopy(own)):
+        assert isinstance(again, Attributions)
+        assert list(again) == list(own)
+
+
+def test_a_number_is_no_method(scores: Any) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"\[0\]: expected the name of a method \(ism, lrp\); sequences are numbered within one: \['ism'\]\[0\]",
+    ):
+        scores[0]
+    with pytest.raises(UsageError, match=r"Expected the name of a method .*got None"):
+        scores[None]
+
+
+def test_parts_of_another_kind_are_not_concatenated(scores: Any) -> None:
+    one = scores["lrp"]
+    for parts in ([one, one], one, scores, 3, "lrp"):
+        with pytest.raises(UsageError, match=r"concat: expected .*Attributions.* got .*Attribution.concat joins"):
+            Attributions.concat(parts)
+    for parts in ([scores, scores], one, scores, 3, [one, 3]):
+        with pytest.raises(UsageError, match=r"concat: expected .*Attribution.* got .*Attributions.concat joins"):
+            km.Attribution.concat(parts)
+    assert len(Attributions.concat(scores.take([i]) for i in range(2))["lrp"]) == 2
 
 
 def test_a_frame_of_a_curve_has_the_answer_of_every_cell(model: Any, curve: Any) -> None:

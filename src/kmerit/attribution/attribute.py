@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -565,6 +565,11 @@ def _named(methods: Sequence[str | Method]) -> dict[str, Method]:
     if isinstance(methods, str | Method):
         text = repr(methods) if isinstance(methods, str) else f"the method {methods.name}"
         raise UsageError(f"methods: expected a list of names, got {text}. Write [{text}].")
+    if isinstance(methods, type) or not isinstance(methods, Iterable):
+        raise UsageError(
+            f"methods: expected a list of names or Method objects, such as ['lrp'], got {short(methods)}. Names: "
+            f"kmerit list methods."
+        )
     registry, by_name = registered(), dict[str, Method]()
     for each in methods:
         if isinstance(each, Method):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,6 +27,8 @@ from kmerit.sequences import Bool, Float, Int8, Int64, Sequences, Tokens
 
 Options = Mapping[str, Any]
 
+_KEY = re.compile(r"none|[a-z][a-z-]*[0-9]{4}[a-z]?")
+"""Of a bibliography: the first author and the year."""
 LEVELS = ("token", "nucleotide")
 """Where scores can live."""
 
@@ -91,7 +94,7 @@ class Method:
     Attributes:
         name: Its registered name, which is the name of its file.
         summary: One line for people.
-        cites: Key in the bibliography.
+        cites: Key in the bibliography, such as ``abnar2020``, or ``none``.
         signed: Whether a negative score is evidence against the target.
         cost: What it costs alone, in forward passes: a number, or words where that depends on the sequence.
         needs: What it needs of the pass, given its options.
@@ -103,6 +106,9 @@ class Method:
         extra: Package that it needs, and the extra that brings it, where they do not come with kmerit.
         tolerance: The ``delta`` above which the scores of a sequence are withheld, if it gives one; None: never.
         sums: Whether its relevances are parts of the output, so that they may be of its difference from a reference.
+
+    Raises:
+        UsageError: Neither ``read`` nor ``ask``, or both; or text, a key or a level that is none.
 
     Example:
         >>> import kmerit as km
@@ -129,6 +135,24 @@ class Method:
     sums: bool = False
 
     def __post_init__(self) -> None:
+        for what in ("name", "summary", "cites"):
+            value = getattr(self, what)
+            if not isinstance(value, str) or not value.strip():
+                raise UsageError(f"Method: {what}: expected text, got {short(value)}.")
+        if not _KEY.fullmatch(self.cites):
+            raise UsageError(
+                f"{self.name}: cites: expected a key of a bibliography, such as 'abnar2020', or 'none', got "
+                f"{short(self.cites)}."
+            )
+        if (self.read is None) == (self.ask is None):
+            both = "neither" if self.read is None else "both"
+            raise UsageError(
+                f"{self.name}: expected either read, a function of the trace, or ask, a function of the batch; got "
+                f"{both}. Examples: docs/how-to/add-a-method.md."
+            )
+        for what in ("read", "ask", "needs"):
+            if not callable(getattr(self, what) or len):
+                raise UsageError(f"{self.name}: {what}: expected a function, got {short(getattr(self, what))}.")
         if self.level not in LEVELS:
             raise UsageError(f"{self.name}: level: expected one of {', '.join(LEVELS)}, got {self.level!r}.")
 
@@ -168,9 +192,9 @@ class Method:
         """Score a micro-batch.
 
         Example:
-            >>> Method("nothing", "neither reads nor asks", "none", signed=False, cost=0).score(None, {})
-            Traceback (most recent call last):
-            ValueError: nothing: a method reads the trace or asks the model; this one does neither.
+            >>> ask = lambda batch, options: NucleotideScores(np.zeros((1, 4)))
+            >>> Method("zero", "0 everywhere", "none", signed=False, cost=0, ask=ask).score(None, {}).values.shape
+            (1, 4)
         """
         if self.read is not None:
             return self.read(batch.trace, options)

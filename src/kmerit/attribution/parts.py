@@ -59,7 +59,7 @@ def told_by_plan(model: Model, out: Path) -> Model:
     """
     folder = folder_of(out)
     record = read_record(folder / "settings.json") or (read_record(folder / _DONE) or {}).get("settings", {})
-    return model.told_to_make(record.get("products"), folder)
+    return model.with_products(record.get("products"), folder)
 
 
 class ScoreParts(StoredParts):

@@ -546,11 +546,11 @@ class _Study:
 
         def loaded(name: str) -> Model:
             model = by_name[name] if isinstance(by_name[name], Model) else load_model(by_name[name], device=device)
-            return model if folder is None else model.told_to_make(products.get("stages", {}).get(name), folder)
+            return model if folder is None else model.with_products(products.get("stages", {}).get(name), folder)
 
         def untrained_model(make: Callable[..., Model], number: int) -> Model:
             model = make(str(shape), seed + number, device, MICRO_BATCH)
-            return model if folder is None else model.told_to_make(products.get("untrained"), folder)
+            return model if folder is None else model.with_products(products.get("untrained"), folder)
 
         units = [_Unit(name, "model", f"model-{i}", None) for i, name in enumerate(by_name)]
         for kind, count, make in (

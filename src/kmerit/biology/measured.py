@@ -603,7 +603,7 @@ def measured(
     if isinstance(target, Mapping):
         model, target = model.task(target), None
     if out is not None:
-        model = model.told_to_make(recorded(Path(out) / SETTINGS, "products"), Path(out))
+        model = model.with_products(recorded(Path(out) / SETTINGS, "products"), Path(out))
     request = _Request(
         model, tuple(methods), options or {}, _output(model, target), length or _width(model), flanks, flank_draws,
         strands, seed,

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 BUDGET = 0.1
 """Share of its nucleotides that each method gives, those with the highest scores."""
 CLUSTERS = 10
-"""A family is tested where hits lie in at least so many clusters of each half of the loci."""
+"""A family is tested where hits lie in at least this number of clusters of each half of the loci."""
 NULLS = ("shift", "other", "shuffled")
 """What a family must be found beyond: the attribution shifted along its sequence, that of other sequences at the same
 places, and hits of column-shuffled copies of the family."""
@@ -1060,7 +1060,7 @@ def motifs(
         return work.result()
     folder = Path(out)
     begun = read_record(folder / _PARTS / "settings.json") or {}
-    model = None if model is None else model.told_to_make(begun.get("products"), folder)
+    model = None if model is None else model.with_products(begun.get("products"), folder)
     stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}

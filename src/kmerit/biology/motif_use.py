@@ -172,7 +172,7 @@ def _effect(difference: Floats, of_orders: Floats) -> Change:
 
 
 def _orders(letters: Any, count: int, seed: int, name: str) -> list[Any]:
-    """Shuffle a consensus so many times, each time into something that is not it, on either strand."""
+    """Shuffle a consensus several times, each time into something that is not it, on either strand."""
     rng = generator(seed, "orders", 0, name)
     other = reverse_complement(letters)
     out = []

@@ -742,7 +742,7 @@ def variants(
     width = None if places is not None else _width(model) if length is None else length
     model, whole = model.of_target(target)
     if out is not None:
-        model = model.told_to_make(recorded(Path(out) / SETTINGS, "products"), Path(out))
+        model = model.with_products(recorded(Path(out) / SETTINGS, "products"), Path(out))
     request = _Request(model, tuple(methods), options or {}, whole, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])

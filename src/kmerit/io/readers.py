@@ -262,6 +262,7 @@ def read_sequences(
         return table_sequences(table, where, str(path), **columns, **row_options)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
+    _refuse_missing(local)
     kind = suffix_of(local, (*READABLE, *BED))
     if kind in BED:
         if arguments := [argument for argument, column in columns.items() if column is not None]:
@@ -323,6 +324,7 @@ def read_table(path: Path) -> tuple[pa.Table, Where]:
     Raises:
         FormatError: It cannot be read as what its suffix says, or that is not of a table.
     """
+    _refuse_missing(path)
     return _TABLE_READERS[suffix_of(path, TABLES)](path)
 
 
@@ -395,6 +397,12 @@ _OWN_COLUMNS = ("name", "sequence", "chrom", "start", "end", "strand")
 def _utf8(text: str) -> str:
     """Write and read text; lone surrogates do not come back."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _refuse_missing(path: Path) -> None:
+    """Refuse a path that does not exist before its suffix is asked for."""
+    if path != STDIN and not path.exists():
+        raise FormatError(f"{path}: no such file.")
 
 
 def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:

@@ -45,7 +45,8 @@ TOLERANCE = 0.01
 """By how much scores may miss what they should add up to, as a share of that."""
 
 
-_OTHER_FORMATS = (".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".h5", ".bed", ".bedgraph", ".bw", ".bigwig")
+_SUFFIXES = ("", ".parquet", ".pq")
+"""Of files of scores."""
 
 
 def too_far(delta: Float, tolerance: float) -> Bool:
@@ -246,12 +247,12 @@ def write(
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file whose suffix is that of another format.
+    """Refuse a file whose suffix is not that of Parquet; a name without one is fine.
 
     Raises:
-        UsageError: It is.
+        UsageError: It has another.
     """
-    if path.suffix.lower() in _OTHER_FORMATS:
+    if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             f"{path}: scores are written as Parquet; give the file the suffix .parquet. For other programs: km.export "
             f"(kmerit export), or a table: scores.to_frame().to_csv(...)."

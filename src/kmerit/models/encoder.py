@@ -393,6 +393,20 @@ def converted(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return part
 
 
+def tensors_of(part: Any) -> Iterator[Tensor]:
+    """Yield the weights of a network, also inside containers of weights and in torch modules."""
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, torch.nn.Module):
+        yield from part.parameters()
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from tensors_of(item)
+    elif is_dataclass(part) and not isinstance(part, type):
+        for field in fields(part):
+            yield from tensors_of(getattr(part, field.name))
+
+
 def _unnormed(rules: Rules, norm: Norm | None, x: Tensor, r: Tensor) -> Tensor:
     """Hand back through a norm where there is one."""
     return r if norm is None else rules.norm(norm, x, r)

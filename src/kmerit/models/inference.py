@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kmerit.errors import CheckpointError, ModelError, NotFinite, OutOfMemory, SequenceError, UsageError
-from kmerit.formats import percent, significant
+from kmerit.formats import significant
 from kmerit.models.family import Network
 from kmerit.models.library import Library, in_float64, is_out_of_memory
 from kmerit.models.sequence_to_function import SequenceToFunction
@@ -322,17 +322,19 @@ def strand_change(problem: Problem, forward: Float, back: Float, name: str) -> S
         spread = forward.std(axis=0)
         scale = np.where(spread > 0, spread, np.maximum(np.abs(forward).max(axis=0), np.finfo(np.float32).tiny))
         result = StrandChange(float((change / scale).max(axis=1).mean()), None)
-        change_text = f"{significant(result.mean)} standard deviations"
+        change_text, crossed = f"{significant(result.mean)} standard deviations", ""
     else:
         classes = problem is Problem.CLASSES
         other = forward.argmax(1) != back.argmax(1) if classes else (forward > 0.5) != (back > 0.5)
         result = StrandChange(float(change.max(axis=1).mean()), float(other.mean()))
         change_text = f"{significant(result.mean)} in probability"
+        answers = "get another class" if classes else "answers cross 0.5"
+        crossed = f"; {int(other.sum()):,} of {other.size:,} {answers}"
     if result.mean > LARGE or (result.changed or 0) > LARGE:
-        crossed = "" if result.changed is None else f"; {percent(result.changed)} of them get another class"
+        sequences = "1 sequence" if len(forward) == 1 else f"{len(forward):,} sequences"
         _LOG.warning(
-            "%s predicts differently for the reverse complement: %s on average, over %d sequences%s. The mean over "
+            "%s predicts differently for the reverse complement: %s on average, over %s%s. The mean over "
             "both strands hides that.",
-            *(name, change_text, len(forward), crossed),
+            *(name, change_text, sequences, crossed),
         )
     return result

@@ -22,7 +22,7 @@ from kmerit.formats import frame_html
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.checkpoint import Checkpoint, read
-from kmerit.models.encoder import Encoder
+from kmerit.models.encoder import Encoder, tensors_of
 from kmerit.models.family import Ability, Network, family_of
 from kmerit.models.inference import (
     Company,
@@ -124,18 +124,18 @@ class Model:
     def __call__(
         self, ids: Tensor | NDArray[np.integer[Any]] | Tokens, mask: Tensor | NDArray[np.bool_] | None = None
     ) -> Tensor:
-        """Classify token ids: a plain function of tensors, for programs such as captum.
+        """Classify token ids: a plain function of tensors, for programs such as captum and tangermeme.
 
         Args:
             ids: ``[sequence, token]``, whole numbers, special tokens included, of torch or NumPy; or what `tokenize`
-                gave.
+                gave. They may be float32 or float64, as tangermeme's ``predict`` makes of them.
             mask: ``bool [sequence, token]``, False on padding; without it nothing is padding.
 
         Returns:
             Logits ``[sequence, output]``, or values. No gradient flows to ids; for that see ``one_hot_model``.
 
         Raises:
-            UsageError: Ids that are no whole numbers, or of another shape.
+            UsageError: Ids that are no whole numbers, of another shape, or of a dtype that rounds them.
             LengthError: More tokens than the model takes.
 
         Example:
@@ -149,7 +149,12 @@ class Model:
             ids, mask = self.tensors(ids)
         ids = torch.as_tensor(ids) if isinstance(ids, np.ndarray) else ids
         mask = torch.as_tensor(mask) if isinstance(mask, np.ndarray) else mask
-        if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.is_complex() or ids.ndim != 2:
+        if isinstance(ids, Tensor) and ids.dtype in (torch.float16, torch.bfloat16):
+            raise UsageError(
+                f"ids: {str(ids.dtype).removeprefix('torch.')} rounds large ids; expected whole numbers, or float32. "
+                f"tangermeme's predict: give it dtype='float32'."
+            )
+        if not isinstance(ids, Tensor) or ids.is_complex() or ids.ndim != 2 or not _are_whole(ids):
             raise UsageError(
                 f"ids: expected whole numbers [sequence, token], got {getattr(ids, 'dtype', type(ids).__name__)} "
                 f"{list(getattr(ids, 'shape', []))}. Sequences: model.predict; one-hot input: km.one_hot_model(model)."
@@ -167,6 +172,42 @@ class Model:
                 return self.encoder.logits(ids, token_mask)
         except IndexError as error:
             raise UsageError(f"ids: {int(ids.max())} is above the highest id of {self.name} ({error}).") from error
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Yield its tensors, where programs for torch modules, such as tangermeme, look for device and dtype.
+
+        Example:
+            >>> import kmerit as km
+            >>> {tensor.dtype for tensor in km.load_model("bundled:promoter").parameters()}
+            {torch.float32}
+        """
+        yield from tensors_of(self.encoder)
+
+    @property
+    def training(self) -> bool:
+        """Return False: it never trains, and has no dropout."""
+        return False
+
+    def eval(self) -> Model:
+        """Return itself, as torch modules do: it never trains.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter")
+            >>> model.eval() is model
+            True
+        """
+        return self
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Model:
+        """Copy it to a device, or to another dtype; unlike a torch module, the model itself does not move.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").to("cpu", torch.float64).dtype
+            torch.float64
+        """
+        return replace(self, encoder=self.encoder.to(torch.device(device), self.dtype if dtype is None else dtype))
 
     @property
     def device(self) -> torch.device:
@@ -195,7 +236,7 @@ class Model:
             return "plain"
         return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
 
-    def told_to_make(self, products: Products | None, where: os.PathLike[str]) -> Model:
+    def with_products(self, products: Products | None, where: os.PathLike[str]) -> Model:
         """Copy it, to make the products with which something was begun.
 
         Args:
@@ -208,7 +249,7 @@ class Model:
         Example:
             >>> from pathlib import Path
             >>> import kmerit as km
-            >>> km.load_model("bundled:promoter").told_to_make("plain", Path("results")).products
+            >>> km.load_model("bundled:promoter").with_products("plain", Path("results")).products
             'plain'
         """
         if products == "packed" and isinstance(self.encoder, Encoder) and not can_pack(self.device, self.dtype):
@@ -793,6 +834,10 @@ def _decided(model: Model, checkpoint: Checkpoint) -> Model:
     about = checkpoint.config.get("kmerit")
     target = about.get("target") if isinstance(about, dict) else None
     return model if target is None else replace(model.task(target), whole=model)
+
+
+def _are_whole(ids: Tensor) -> bool:
+    return not ids.is_floating_point() or bool((ids == ids.round()).all() and ids.isfinite().all())
 
 
 def _aggregates_alike(one: Network, other: Network) -> bool:

@@ -125,7 +125,7 @@ class Aggregate:
             dtype: What the model computes in.
             count: Bins times tracks that are explained.
         """
-        if self.how == "log_ratio":  # starts where the last layer answers 0, whatever the value
+        if self.how == "log_ratio":  # starts where the last layer answers 0, for any value
             return -math.inf, math.inf
         low, high = 2 * torch.finfo(dtype).tiny, torch.finfo(dtype).max / 2  # a factor of 2 for rounding
         if self.how == "log_mean":

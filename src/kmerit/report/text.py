@@ -184,7 +184,8 @@ def counted(values: Iterable[float], noun: str) -> str:
 class _Spelling(Formatter):
     """Templates with formats of their own.
 
-    ``{share:share}``, ``{names:list}``, ``{number:digits 2}``, and ``{flag: text if so}`` of a bool.
+    ``{share:share}``, ``{names:list}``, ``{number:digits 2}``, ``{number:count sequence}``, and
+    ``{flag: text if so}`` of a bool.
     """
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -194,6 +195,8 @@ class _Spelling(Formatter):
             return fine_percent(value)
         if format_spec == "list":
             return join(value)
+        if format_spec.startswith("count "):
+            return counted([value], format_spec.removeprefix("count "))
         if format_spec.startswith("digits "):
             return fixed(value, int(format_spec.removeprefix("digits ")))
         return str(super().format_field(value, format_spec))
@@ -313,7 +316,8 @@ _CAVEATS: Mapping[str, Sentence] = {
     "control_missing": _control_missing,
     "control_partly": _control_partly,
     "few_clusters": (
-        "Compared with {controls:list} on {clusters} independent sequences; at least {needed} are needed to decide."
+        "Compared with {controls:list} on {clusters:count independent sequence}; at least {needed} are "
+        "needed to decide."
     ),
     "joined_contexts": _joined_contexts,
     "narrow_intervals": (
@@ -482,8 +486,9 @@ def grid(settings: Mapping[str, Any] | None) -> str:
         return ""
     sequences, counts = settings["sequences"], ", ".join(map(str, settings["counts"]))
     parts = [
-        f"Grid: {sequences['core']} sequences, random_other, most relevant first, n = {counts}, {settings['draws']} "
-        f"draws, one ranking of each matched control per draw, {settings['random_sets']} random rankings"
+        f"Grid: {counted([sequences['core']], 'sequence')}, random_other, most relevant first, n = {counts}, "
+        f"{counted([settings['draws']], 'draw')}, one ranking of each matched control per draw, "
+        f"{counted([settings['random_sets']], 'random ranking')}"
     ]
     if "orders" in sequences:
         parts.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(settings['orders'])}")
@@ -666,8 +671,8 @@ def decisions(run: RunResults) -> list[str]:
         unable = [each for each in task.cards.prospects if not each.decidable]
         if able:
             each_able = [
-                f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} ({each.clusters} "
-                f"independent sequences)"
+                f"{fixed(each.detectable, 2)} for {names.get(each.class_name, each.class_name)} "
+                f"({counted([each.clusters], 'independent sequence')})"
                 for each in able
             ]
             lines.append(
@@ -676,7 +681,7 @@ def decisions(run: RunResults) -> list[str]:
             )
         if unable:
             each_unable = [
-                f"{names.get(each.class_name, each.class_name)} ({each.clusters} independent sequences)"
+                f"{names.get(each.class_name, each.class_name)} ({counted([each.clusters], 'independent sequence')})"
                 for each in unable
             ]
             lines.append(f"{task.name}: nothing can be decided about {join(each_unable)}: too few sequences.")
@@ -1419,7 +1424,7 @@ def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, valu
     )
     return (
         f"Model: {model}. Pool: {pool_text}; of these, up to {others}{of_class} for methods, doses and foils. "
-        f"{draws} draws of alleles and of each control."
+        f"{counted([draws], 'draw')} of alleles and of each control."
     )
 
 
@@ -1762,7 +1767,7 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
         table: Its Table 1.
     """
     if not table:
-        return _value_cautions(run)
+        return [*_value_cautions(run), *_same_names(run)]
     entries = [entry for row in table for entry in row.scores if entry.cell]
     out = [("The floor", _floor_caution(run, table))]
     if changed := _finite(entry.cell.tokens_changed for entry in entries if entry.cell):
@@ -1782,7 +1787,23 @@ def cautions(run: RunResults, table: Sequence[Row]) -> list[tuple[str, str]]:
         out.append(_composition_caution(gc))
     out += [("Leakage", text) for text in [_leak_caution(run.tasks)] if text]
     out += [("Choice", _choice_caution(run.tasks, len(entries)))]
-    return out
+    return out + _same_names(run)
+
+
+def _same_names(run: RunResults) -> list[tuple[str, str]]:
+    """Say what the method that is called like a control is called; nothing where there is none."""
+    new = f"{RANDOM}_scores"
+    methods = {cell.method for task in run.tasks for cell in task.cells}
+    methods |= {card.method for task in run.tasks for card in task.cards.cards}
+    if new not in methods:
+        return []
+    return [
+        (
+            "Names",
+            f"On trial, the scores of the method {RANDOM} are called {new}, because {RANDOM} is the control: positions "
+            f"chosen at random.",
+        )
+    ]
 
 
 def _value_cautions(run: RunResults) -> list[tuple[str, str]]:
@@ -1812,7 +1833,8 @@ def _floor_caution(run: RunResults, table: Sequence[Row]) -> str:
         "Even with every nucleotide replaced the model gives an answer, often its default label, and for that label "
         "accuracy may hardly fall. What the mutants keep of a class, such as its composition, also moves this floor. "
         "So each drop is also given as a share of the way to the floor (a dash if that way is shorter than 0.05, "
-        "or if accuracy rises on it, as for a class that the model mostly mistakes)."
+        "or if accuracy rises on it, as for a class that the model mostly mistakes). A share above 100 % means that a "
+        "method goes past the floor: accuracy falls lower than with every nucleotide replaced."
     )
     text += f" With every nucleotide replaced: {join(ends)}." if ends else ""
     # With report cards, the floor stands under them.

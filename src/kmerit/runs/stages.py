@@ -137,7 +137,7 @@ class Job:
         """
         model = self.load_model()
         self._check_weights(model)
-        return model.told_to_make(self.products, self.folder)
+        return model.with_products(self.products, self.folder)
 
     def check_own_model(self) -> None:
         """Refuse another model in memory than the one that the run began with, even if nothing is left to do.

@@ -281,6 +281,8 @@ def on_trial(
     scores, renamed = open_scores(source, sequences, model), dict[str, str]()
     if controlled:
         scores, renamed = apart_from(scores, RANDOM)
+        for old, new in renamed.items():
+            logger.warning("The scores %s are called %s in this trial: %s is its control.", old, new, old)
     model, scores = one_task(model, scores)
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)
@@ -841,7 +843,7 @@ class PartFolder(StoredParts):
         self.folder = folder
         record, about = read_record(folder / "parts" / "settings.json"), read_about(folder)
         begun = (record or {} if about is None else about["settings"]).get("products")
-        self.products = model.told_to_make(begun, folder).products  # they differ in the last bits
+        self.products = model.with_products(begun, folder).products  # they differ in the last bits
         super().__init__(folder / "parts", {"layout": FORMAT, "products": self.products, **settings}, folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:

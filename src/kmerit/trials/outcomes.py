@@ -283,7 +283,7 @@ class StoredTable:
         return pq.read_table(self.path, columns=list(columns))
 
     def to_batches(self, max_chunksize: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read so many rows at a time, at most."""
+        """Read at most this number of rows at a time."""
         import pyarrow.parquet as pq
 
         # A pre-buffering reader would hold those columns of the whole file.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from kmerit.attribution.attribute import attribute
-from kmerit.errors import CountError, UnknownName
+from kmerit.errors import CountError, UnknownName, short
 from kmerit.models.inference import over_tiles
 from kmerit.models.model import Model
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
@@ -103,6 +104,21 @@ def tied(scores: Float) -> Int64:
     edge = np.zeros((*equal.shape[:-1], 1), dtype=np.bool_)
     count: Int64 = (np.concatenate([edge, equal], axis=-1) | np.concatenate([equal, edge], axis=-1)).sum(axis=-1)
     return count
+
+
+def check_listed(counts: Any, *, key: str = "counts") -> None:
+    """Refuse counts that are no list.
+
+    Raises:
+        CountError: With how to write it.
+
+    Example:
+        >>> check_listed(5)
+        Traceback (most recent call last):
+        kmerit.errors.CountError: counts: expected a list, such as [1, 5, 'all'], got 5.
+    """
+    if isinstance(counts, str) or not isinstance(counts, Iterable):
+        raise CountError(f"{key}: expected a list, such as [1, 5, 'all'], got {short(counts)}.")
 
 
 def check_counts(counts: Sequence[int | str], shortest: int, name: str, *, key: str = "counts") -> None:

@@ -4,15 +4,15 @@ a core that gives the verdict, satellites that put it in perspective, and single
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import UsageError, short
+from kmerit.errors import UnknownName, UsageError, short
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike
 from kmerit.results import Attribution, Outcomes, known_or, value_name
@@ -34,7 +34,7 @@ from kmerit.trials.execution import (
     with_signs,
 )
 from kmerit.trials.operators import check_room, composition, operator_named
-from kmerit.trials.rankings import GREEDY, ISM, Bounds, as_numbers, check_counts, is_bound, order_named
+from kmerit.trials.rankings import GREEDY, ISM, Bounds, as_numbers, check_counts, check_listed, is_bound, order_named
 from kmerit.trials.verdicts import OPERATOR, ORDER
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def mutate(
         >>> outcomes.diagnostics["naive_evaluations"]
         24
     """
-    names = check_controls(controls)
+    _check_numbers(replicates, random_sets, seed)
+    names = check_controls(_listed(controls))
     random_sets = random_sets or (replicates if RANDOM in names else 0)
     controlled = random_sets > 0 or bool(names)
     model, sequences, scores, renamed = on_trial(model, sequences, attributions, controlled=controlled, tiles=tiles)
@@ -171,7 +172,8 @@ def _design(
     seed: int,
     controls: tuple[str, ...],
 ) -> Design:
-    if not counts or replicates < 1 or random_sets < 0:
+    check_listed(counts)
+    if not len(counts) or replicates < 1 or random_sets < 0:
         raise UsageError(
             f"Expected counts, at least 1 replicate and no negative number of random sets, got counts={counts!r}, "
             f"replicates={replicates}, random_sets={random_sets}."
@@ -193,6 +195,12 @@ def _design(
         composition=composition(sequences),
         controls=tuple(each for each in controls if each != RANDOM),
     )
+
+
+def _check_numbers(replicates: int, random_sets: int, seed: int) -> None:
+    for name, number in (("replicates", replicates), ("random_sets", random_sets), ("seed", seed)):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise UsageError(f"{name}: expected a whole number, got {short(number)}.")
 
 
 def columns(sequences: Sequences, counts: Sequence[int | str], key: str = "counts") -> tuple[tuple[int, ...], bool]:
@@ -226,6 +234,8 @@ def check_methods(methods: Sequence[str]) -> None:
 
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(names, str | Iterable):
+        raise UsageError(f"Expected a name or a list of names, got {short(names)}.")
     return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
@@ -345,10 +355,23 @@ class Grid:
             greedy_per_class=0,
         )
 
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuse a setting that a grid does not have, with the nearest name."""
+        known = [field.name for field in fields(cls)]
+        if unknown := next((name for name in settings if name not in known), None):
+            raise UnknownName("setting of a Grid", unknown, known)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         at_least = {field.name: 0 for field in fields(self) if field.name.endswith("per_class")}
         at_least |= dict.fromkeys(["draws", "random_sets", "operator_count", "greedy_count", "greedy_candidates"], 1)
+        check_listed(self.counts, key="Grid: counts")
+        for name in ("orders", "operators"):
+            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
+                raise UsageError(f"Grid: expected a list of {name}, got {short(getattr(self, name))}.")
         for name, least in at_least.items():
+            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
+                raise UsageError(f"Grid: {name}: expected a whole number, got {short(getattr(self, name))}.")
             if getattr(self, name) < least:
                 raise UsageError(f"Grid: expected {name} of at least {least}, got {getattr(self, name)}.")
         if not {count for count in self.counts if count != 0}:

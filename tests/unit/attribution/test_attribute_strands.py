@@ -138,7 +138,8 @@ def test_a_model_that_reads_one_strand_is_warned_of(caplog: pytest.LogCaptureFix
         warnings = [text for text in caplog.messages if "reverse complement" in text]
         assert len(warnings) == (0 if symmetric else 2)
         assert (change["changed"] == 0) is symmetric
-    assert "get another class" in warnings[0]
+    assert f"over {len(strings)} sequences; " in warnings[0]
+    assert f"of {len(strings)} get another class" in warnings[0]
 
 
 def test_how_much_values_and_labels_change() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -414,6 +416,65 @@ def test_an_answer_that_is_no_scores_is_refused(
     mine = km.Method("mine", "wrong", "none", signed=False, cost=0, ask=lambda batch, options: answer(batch))
     with pytest.raises(UsageError, match=message):
         km.attribute(model, sequences, [mine])
+
+
+def test_a_renamed_method_is_logged(model: Any, sequences: km.Sequences, caplog: pytest.LogCaptureFixture) -> None:
+    array = np.arange(sequences.lengths.max() * len(sequences), dtype=float).reshape(len(sequences), -1)
+    own = {"random": [row[:length] for row, length in zip(array, sequences.lengths, strict=True)]}
+    km.mutate(model, sequences, own, counts=[2], replicates=1, random_sets=1)
+    assert "The scores random are called random_scores in this trial" in caplog.text
+    caplog.clear()
+    km.mutate(model, sequences, own, counts=[2], replicates=1)
+    assert "random_scores" not in caplog.text
+
+
+def test_what_is_no_list_is_refused(model: Any, sequences: km.Sequences) -> None:
+    for given_methods in (None, 3, km.Method):
+        with pytest.raises(UsageError, match="methods: expected a list of names or Method objects"):
+            km.attribute(model, sequences, given_methods)  # type: ignore[call-overload]
+    scores = km.attribute(model, sequences, ["random"])
+    refusals: list[tuple[dict[str, Any], str]] = [
+        ({"counts": 5}, "counts: expected a list, such as .*, got 5"),
+        ({"counts": "all"}, "counts: expected a list"),
+        ({"counts": None}, "counts: expected a list"),
+        ({"replicates": "2"}, "replicates: expected a whole number, got '2'"),
+        ({"random_sets": None}, "random_sets: expected a whole number"),
+        ({"seed": 0.5}, "seed: expected a whole number"),
+        ({"controls": 3}, "Expected a name or a list of names, got 3"),
+        ({"order": None}, "Expected a name or a list of names, got None"),
+    ]
+    for given, message in refusals:
+        with pytest.raises(UsageError, match=message):
+            km.mutate(model, sequences, scores, **({"counts": [1]} | given))
+    settings: list[tuple[dict[str, Any], str]] = [
+        ({"foo": 1}, "Unknown setting of a Grid 'foo'. Known: .*draws"),
+        ({"draw": 1}, r"Unknown setting of a Grid 'draw'. Did you mean 'draws'\?"),
+        ({"counts": 5}, "Grid: counts: expected a list"),
+        ({"draws": "2"}, "Grid: draws: expected a whole number, got '2'"),
+        ({"orders": "lerf"}, "Grid: expected a list of orders, got 'lerf'"),
+    ]
+    for given, message in settings:
+        with pytest.raises(UsageError, match=message):
+            km.Grid(**given)
+    assert (
+        copy.copy(km.Grid.quick()) == replace(km.Grid.quick(), draws=1) == pickle.loads(pickle.dumps(km.Grid.quick()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "g: expected either read, .* or ask, .*; got neither"),
+        ({"ask": len, "read": len}, "got both"),
+        ({"ask": 3}, "g: ask: expected a function, got 3"),
+        ({"ask": len, "cites": "nope"}, "g: cites: expected a key of a bibliography, .* got 'nope'"),
+        ({"ask": len, "summary": " "}, "Method: summary: expected text"),
+        ({"ask": len, "name": None}, "Method: name: expected text, got None"),
+    ],
+)
+def test_a_method_that_cannot_score_is_refused_when_made(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        km.Method(**({"name": "g", "summary": "d", "cites": "none", "signed": False, "cost": 0} | given))
 
 
 def test_random_scores_can_be_tried(model: Any, sequences: km.Sequences) -> None:

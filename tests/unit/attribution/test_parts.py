@@ -108,7 +108,7 @@ def test_a_share_of_another_plan_is_refused_by_name(
     score(tiny_checkpoint, out, "plan")
     with pytest.raises(RunMismatch, match=r"micro_batch was 4, now it is 5"):
         score(tiny_checkpoint, out, Share(1, 2), micro_batch=5)
-    with pytest.raises(RunMismatch, match=r"model_sha256 was"):
+    with pytest.raises(RunMismatch, match=r"of another model \(model_sha256 \w{8}, now \w{8}\)"):
         score(make_checkpoint(seed=5), out, Share(1, 2))
     with pytest.raises(RunMismatch, match=r"level was 'nucleotide', now it is 'token'"):
         score(tiny_checkpoint, out, Share(1, 2), level="token")

@@ -223,3 +223,9 @@ def test_a_suffix_without_a_reader_is_not_read_as_a_table(tmp_path: Path, monkey
     (fasta := tmp_path / "x.fa").write_text(">a\nACGT\n", encoding="utf-8")
     with pytest.raises(FormatError, match=r"the suffix '\.fa' is not known; expected \.csv, \.tsv, "):
         read_table(fasta)
+
+
+@pytest.mark.parametrize("path", ["./ACGT", "ACGT.fastaa", "nowhere/"])
+def test_a_path_that_does_not_exist_is_no_unknown_suffix(path: str) -> None:
+    with pytest.raises(FormatError, match="no such file"):
+        read_sequences(path)

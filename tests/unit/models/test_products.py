@@ -105,8 +105,8 @@ def test_a_model_makes_what_it_is_told_unless_a_block_says_otherwise(
 ) -> None:
     pretend(monkeypatch, packed=2.0, plain=1.0)
     by_itself = km.load_model(tiny_checkpoint, device="cpu")
-    choice = by_itself.told_to_make("packed", tmp_path)
-    assert (by_itself.products, choice.products, choice.told_to_make(None, tmp_path).products) == (
+    choice = by_itself.with_products("packed", tmp_path)
+    assert (by_itself.products, choice.products, choice.with_products(None, tmp_path).products) == (
         "plain",
         "packed",
         "packed",
@@ -125,8 +125,8 @@ def test_what_cannot_be_made_is_refused(tiny_checkpoint: Path, monkeypatch: pyte
     monkeypatch.setattr(layers, "_CAN_PACK", False)
     tiny = km.load_model(tiny_checkpoint, device="cpu")
     with pytest.raises(RunMismatch, match=f"{os.fspath(tmp_path)}: products was 'packed', now it is 'plain'"):
-        tiny.told_to_make("packed", tmp_path)
-    assert tiny.told_to_make("plain", tmp_path).products == "plain"
+        tiny.with_products("packed", tmp_path)
+    assert tiny.with_products("plain", tmp_path).products == "plain"
 
 
 def test_a_librarys_network_makes_its_own(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path) -> None:

@@ -169,6 +169,35 @@ def test_tangermeme_says_the_same(module: nn.Module, model: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tangermeme_predicts_from_token_ids(dtype: str, model: Any) -> None:
+    from tangermeme.predict import predict
+
+    for each in (km.load_model("bundled:promoter", device="cpu", dtype=dtype), model):
+        strings, _, _ = rows(6, 5)
+        tokens = each.tokenize(*km.Sequences.from_strings(strings).padded())
+        answers = predict(each, torch.from_numpy(tokens.ids), batch_size=4, device="cpu")
+        assert answers.dtype == each.dtype
+        assert torch.allclose(answers, each(tokens.ids), atol=1e-5)
+        assert np.allclose(answers, each.logits(strings), atol=1e-5)
+        assert next(each.parameters()).dtype == each.dtype
+
+
+def test_ids_that_are_not_whole_or_rounded_are_refused() -> None:
+    from tangermeme.predict import predict
+
+    model = km.load_model("bundled:promoter", device="cpu")
+    ids = torch.from_numpy(model.tokenize(*km.Sequences.from_strings(["ACGTTGCAACGT"]).padded()).ids)
+    for bad in (ids + 0.5, ids * float("nan"), ids.float() * float("inf")):
+        with pytest.raises(UsageError, match="ids: expected whole numbers"):
+            model(bad)
+    with pytest.raises(UsageError, match=r"ids: bfloat16 rounds large ids.*dtype='float32'"):
+        predict(model, ids, device="cpu", dtype="bfloat16")
+    other = model.to("cpu", torch.float64)
+    assert (other.dtype, model.dtype) == (torch.float64, torch.float32)
+    assert (model.eval() is model, model.training) == (True, False)
+
+
 def _gradient(network: nn.Module, x: Tensor) -> Tensor:
     x.requires_grad_()
     return torch.autograd.grad(network(x)[:, 1].sum(), x)[0]

@@ -284,6 +284,11 @@ def test_the_grid_and_the_evaluations_are_said() -> None:
     sentence = text.grid({**grid, "greedy_count": 2, "greedy_candidates": 5})
     for part in ("10 sequences", "n = 1, 3, all", "2 draws", "on 6 of them", "lerf, insertion", "on 2: greedy search"):
         assert part in sentence
+    one = {"sequences": {"core": 1}, "counts": [1], "draws": 1, "random_sets": 1}
+    assert text.grid(one) == (
+        "Grid: 1 sequence, random_other, most relevant first, n = 1, 1 draw, one ranking of each matched control per "
+        "draw, 1 random ranking."
+    )
     sentence = text.evaluations(1200, 4800, 0.75, {"greedy": 30})
     assert sentence.startswith("1,200 distinct mutants were classified; ")
     assert sentence.endswith("been 4,800 (75\N{NO-BREAK SPACE}% saved); in addition, for the bounds: greedy 30.")

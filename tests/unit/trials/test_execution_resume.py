@@ -14,6 +14,7 @@ from kmerit.errors import FormatError, RunError, RunMismatch
 from kmerit.models.model import Model
 from kmerit.results import Attribution
 from kmerit.sequences import Sequences
+from kmerit.store import refuse_other
 from kmerit.trials import execution
 from kmerit.trials.measures import summarise
 from kmerit.trials.outcomes import read_outcomes, write_outcomes
@@ -143,6 +144,13 @@ def test_a_folder_of_other_settings_is_refused(run: Run) -> None:
     with pytest.raises(RunMismatch, match=r"trial with other settings: seed was 0, now it is 1\. Choose a new folder"):
         run("a", seed=1)
     assert contents(folder) == before
+
+
+def test_other_inputs_are_named_not_their_digests(tmp_path: Path) -> None:
+    was, now = (dict.fromkeys(("scores_sha256", "sequences_sha256"), digest * 16) for digest in ("3f2a", "90bc"))
+    for key, name in {"scores_sha256": "other scores", "sequences_sha256": "other sequences"}.items():
+        with pytest.raises(RunMismatch, match=rf"holds a trial of {name} \({key} 3f2a3f2a, now 90bc90bc\)"):
+            refuse_other(tmp_path, "a trial with other settings", {key: was[key]}, {key: now[key]})
 
 
 def test_parts_of_other_settings_are_refused(run: Run) -> None:
