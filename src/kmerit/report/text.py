@@ -482,8 +482,9 @@ def grid(settings: Mapping[str, Any] | None) -> str:
         return ""
     sequences, counts = settings["sequences"], ", ".join(map(str, settings["counts"]))
     parts = [
-        f"Grid: {sequences['core']} sequences, random_other, most relevant first, n = {counts}, {settings['draws']} "
-        f"draws, one ranking of each matched control per draw, {settings['random_sets']} random rankings"
+        f"Grid: {counted([sequences['core']], 'sequence')}, random_other, most relevant first, n = {counts}, "
+        f"{counted([settings['draws']], 'draw')}, one ranking of each matched control per draw, "
+        f"{counted([settings['random_sets']], 'random ranking')}"
     ]
     if "orders" in sequences:
         parts.append(f"on {sequences['orders']} of them, 1 draw: the orders {', '.join(settings['orders'])}")
@@ -1419,7 +1420,7 @@ def pool(model: str, sequences: Mapping[str, int], others: int, draws: int, valu
     )
     return (
         f"Model: {model}. Pool: {pool_text}; of these, up to {others}{of_class} for methods, doses and foils. "
-        f"{draws} draws of alleles and of each control."
+        f"{counted([draws], 'draw')} of alleles and of each control."
     )
 
 
