@@ -273,11 +273,12 @@ def test_a_reader_that_leaves_early_is_no_error(mine: Path, tiny_checkpoint: Pat
     assert process.stderr == ""
 
 
-def test_launchers_find_the_command_line_as_a_module() -> None:
-    process = subprocess.run(
-        [sys.executable, "-m", "kmerit.cli", "--version"], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("module", ["kmerit", "kmerit.cli"])
+def test_launchers_find_the_command_line_as_a_module(module: str) -> None:
+    process = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
     assert process.stdout == f"kmerit {km.__version__}\n"
+    process = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: kmerit" in process.stdout.replace("python -m ", "")
 
 
 @pytest.mark.slow

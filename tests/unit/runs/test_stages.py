@@ -312,8 +312,25 @@ def test_a_preset_takes_the_place_of_the_configs_trial(config: Path) -> None:
     quick = resolve(load_config(config, ["data.per_class=200", "data.validation_per_class=90"], "quick"))
     assert grid(quick.trial) == Grid.quick()
     assert (quick.data.per_class, quick.data.validation_per_class, quick.trial.choice_count) == (60, 60, 3)
+    assert (paper.data.test_per_class, quick.data.test_per_class) == (None, 250)
+    assert resolve(load_config(config, ["data.test_per_class=all"], "quick")).data.test_per_class == "all"
     fair = resolve(load_config(config, ["trial.draws=3"], "fair"))
     assert grid(fair.trial) == replace(Grid.fair(), draws=3)
+
+
+def test_accuracy_of_a_quick_run_is_of_some_test_sequences_and_the_page_says_so(config: Path, tmp_path: Path) -> None:
+    keys = ["data.test_per_class=3", "trial.counts=[3]", "attribution.methods=['attention']"]
+    folder = run(config, tmp_path / "out", keys, preset="quick").folder
+    metrics = json.loads((folder / "tasks" / "mine" / "metrics.json").read_text())
+    rows = len(pd.read_parquet(folder / "tasks" / "mine" / "test.parquet"))
+    assert metrics["rows_of_split"] == rows > 6
+    assert len(pd.read_parquet(folder / "tasks" / "mine" / "predictions.parquet")) == 6
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert '<h2 id="test-title">The test set</h2>' in page
+    assert f"6 of {rows:,} test sequences, drawn at random." in page
+    assert "n = 3, 1 draw, one ranking of each matched control per draw, 2 random rankings" in page
+    assert '<th scope="col">all</th>' not in page
+    assert "column for all nucleotides" not in page
 
 
 def test_a_quick_run_says_how_many_sequences_it_takes(config: Path, tmp_path: Path) -> None:
