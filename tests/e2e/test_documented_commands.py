@@ -31,7 +31,7 @@ NOT_RUN = {
     "kmerit finetune --base zhihan1996/DNA_bert_6": "downloads a model from the hub",
     "kmerit run bundled:paper --out": "downloads models and data sets from the hub, and wants a graphics card",
     "kmerit leakage configs/leakage-overlaps.toml": "is for a clone of the repository, which has the chromosomes",
-    "kmerit study configs/contexts.toml": "likewise",
+    "kmerit study configs/": "likewise; tests/unit/studies/test_regimes.py",
     "kmerit backgrounds bundled:negatives --out runs/four": "wants the genome GRCh37",
     "kmerit --install-completion": "writes to the user's shell; tests/unit/cli/test_options_completion.py",
     "kmerit --show-completion": "likewise",

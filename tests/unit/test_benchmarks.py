@@ -37,7 +37,7 @@ def test_engine() -> None:
 @pytest.mark.slow
 def test_streaming() -> None:
     rows = run("streaming.py", "--counts", "64", "640")
-    steps = ["attribute", "mutate", "summary", "plan", "share", "gather", "cards"]
+    steps = ["attribute", "mutate", "plan", "share", "gather", "summary", "cards"]
     assert [(row["sequences"], row["step"]) for row in rows] == [(n, step) for n in (64, 640) for step in steps]
     assert all(row["loaded"] <= row["read"] <= row["peak"] for row in rows)
 

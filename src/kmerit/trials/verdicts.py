@@ -1116,7 +1116,7 @@ class Verdicts(Shown, Rows[Verdict], Sequence[Verdict]):
         Example:
             >>> Verdicts.load("nowhere.json")
             Traceback (most recent call last):
-            kmerit.errors.FormatError: nowhere.json: expected verdicts in JSON ...
+            kmerit.errors.FormatError: nowhere.json: expected verdicts in JSON, ...
         """
         try:
             tree = json.loads(Path(path).read_text(encoding="utf-8"))
