@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -401,8 +402,9 @@ def _utf8(text: str) -> str:
 
 def _refuse_missing(path: Path) -> None:
     """Refuse a path that does not exist before its suffix is asked for."""
-    if path != STDIN and not path.exists():
-        raise FormatError(f"{path}: no such file.")
+    with suppress(OSError):  # what the system says of other paths is said where they are read
+        if path != STDIN and not path.exists():
+            raise FormatError(f"{path}: no such file.")
 
 
 def suffix_of(path: Path, suffixes: Sequence[str] = READABLE) -> str:

@@ -442,7 +442,8 @@ def test_ids_are_taken_by_a_plain_call(module: nn.Module, model: Any, tiny_check
     ids, mask = kmers.tensors(padded)
     assert np.allclose(kmers(ids, mask), kmers.logits([strings[0], strings[1][:40]]), atol=1e-10)
     for wrong, error in (
-        (ids.float(), UsageError),
+        (ids + 0.5, UsageError),
+        (ids.half(), UsageError),
         (ids[0], UsageError),
         (strings, UsageError),
         (ids.repeat(1, 9), LengthError),
