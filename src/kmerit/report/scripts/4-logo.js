@@ -131,7 +131,7 @@ function namesOf(hits, from, to, px) {
       let row = taken.findIndex((end) => end <= x);
       if (row < 0) row = taken.length;
       taken[row] = x + width + LETTER;
-      return { name: site.name, x, row };
+      return { name: site.name, x, row, end: x + width };
     });
 }
 
@@ -139,10 +139,11 @@ function namesOf(hits, from, to, px) {
 function rulerLine({ letters, from, to, px, cursor, hits }) {
   const names = namesOf(hits, from, to, px);
   const above = NAME * (1 + Math.max(-1, ...names.map(({ row }) => row)));
+  const width = Math.max((to - from) * px, ...names.map(({ end }) => end)); // a name may be longer than the last line
   const svg = draw("svg", {
-    width: (to - from) * px,
+    width,
     height: above + 34,
-    viewBox: `0 0 ${(to - from) * px} ${above + 34}`,
+    viewBox: `0 0 ${width} ${above + 34}`,
     class: "ruler",
     "aria-hidden": "true",
     focusable: "false",
