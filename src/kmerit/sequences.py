@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -165,7 +166,7 @@ def rows_of(key: int | str | Several, names: tuple[str, ...], what: str = "seque
 Row = TypeVar("Row", covariant=True)
 
 
-class Rows(Generic[Row]):
+class Rows(ABC, Generic[Row]):
     """Something with rows that have names: each by its number or name, several by a slice, a list or a mask.
 
     A subclass has `take`, and says the names (`_row_names`) and what one row is (`_row`).
@@ -174,15 +175,15 @@ class Rows(Generic[Row]):
     _what: ClassVar[str] = "sequence"
     """What has a name, for errors."""
 
-    def _row_names(self) -> tuple[str, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _row_names(self) -> tuple[str, ...]: ...
 
-    def _row(self, i: int) -> Row:
-        raise NotImplementedError
+    @abstractmethod
+    def _row(self, i: int) -> Row: ...
 
+    @abstractmethod
     def take(self, rows: Any) -> Any:
         """Select rows, in the order asked."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._row_names())

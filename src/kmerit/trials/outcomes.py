@@ -210,6 +210,7 @@ def _with(table: pa.Table, column: str, values: NDArray[Any]) -> pa.Table:
 
 
 def _shifted(table: pa.Table, by: Mapping[str, int]) -> pa.Table:
+    """Add to the numbers of some columns."""
     for column, number in by.items():
         table = _with(table, column, table[column].to_numpy() + number)
     return table
@@ -351,9 +352,9 @@ class StoredOutcomes(Outcomes):
             first, sequences = mutants.before, self.sequences.slice(start, size)
             stop = start + sequences.num_rows
             yield Outcomes(
-                _moved(mutants.upto(stop), {"id": first, "sequence": start}),
-                _moved(cells.upto(stop), {"mutant": first, "sequence": start}),
-                _moved(sequences, {"original": first}),
+                _shifted(mutants.upto(stop), {"id": -first, "sequence": -start}),
+                _shifted(cells.upto(stop), {"mutant": -first, "sequence": -start}),
+                _shifted(sequences, {"original": -first}),
                 settings,
                 self.diagnostics,
             )
@@ -459,18 +460,6 @@ def _keys(groups: pd.DataFrame) -> list[tuple[Any, ...]]:
         (method, operator, order, full, None if full else n)
         for method, operator, order, full, n in groups[GROUP].itertuples(index=False)
     ]
-
-
-def _moved(table: pa.Table, by: Mapping[str, int]) -> pa.Table:
-    """Take from the numbers of some columns."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for name, number in by.items():
-        column = table[name]
-        moved = pc.subtract(column, pa.scalar(number, column.type))
-        table = table.set_column(table.column_names.index(name), name, moved)
-    return table
 
 
 def need_outcomes(value: object, by: str) -> None:
