@@ -460,8 +460,9 @@ def _by_words(name: str, labels: Int64, sequences: Sequences, rows: Round, setti
     k, learn = (
         (6, rows.sample[:: 2 if rows.sample.size > settings.train_rows // 2 else 1]) if forest else (4, rows.sample)
     )
+    # One thread: several would add the trees' votes in an order of their own, and empty each other's warning filters.
     model = (
-        RandomForestClassifier(settings.trees, min_samples_leaf=2, random_state=settings.seed, n_jobs=2)
+        RandomForestClassifier(settings.trees, min_samples_leaf=2, random_state=settings.seed)
         if forest
         else make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=2000))
     )
