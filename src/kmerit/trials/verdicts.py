@@ -436,7 +436,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
         compared: Of one stratum.
         limits: Of the card; with none, no comparison decides.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     corrected = np.full(len(compared.pairs), np.nan)
     for control in CONTROLS:
@@ -465,7 +465,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
                 known(band_low[at]) if decides else None,
                 known(band_high[at]) if decides else None,
                 known(compared.margins[at]),
-                known((above[at] + norm.ppf(POWER)) * statistics.error[at]) if decides else None,
+                known((above[at] + ndtri(POWER)) * statistics.error[at]) if decides else None,
                 known(compared.tests[at]),
                 known(corrected[at]),
                 decides,
