@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError, short
-from kmerit.sequences import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode, misfit
+from kmerit.sequences import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, all_distinct, encode, misfit
 
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
@@ -354,9 +354,9 @@ def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool
         >>> distinct_names(["a", "a", "a_2", "a"], str, "x.fa", rename=True)
         ['a', 'a_3', 'a_2', 'a_4']
     """
-    originals = set(names)
-    if len(originals) == len(names) and "" not in originals:
+    if all(names) and all_distinct(names):
         return list(names)
+    originals = set(names)
     renamed: list[str] = []
     counts: dict[str, int] = {}
     count: dict[str, int] = {}
