@@ -274,7 +274,9 @@ def read_sequences(
         if arguments := [argument for argument, column in columns.items() if column is not None]:
             raise FormatError(f"{path}: {arguments[0]} was given, but FASTA and FASTQ have no columns.")
         _refuse_genome(genome, width, path)
-        return read_fasta(local, **row_options) if kind in FASTA else read_fastq(local, case, rename=rename)
+        sequences = read_fasta(local, **row_options) if kind in FASTA else read_fastq(local, case, rename=rename)
+        return_memory()
+        return sequences
     if genome is not None:
         table, where = read_table(local)
         columns.pop("sequence_column")
