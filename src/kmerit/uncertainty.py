@@ -277,9 +277,10 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
         counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
-        weights = counts.astype(float)
+        # Columns that are selected lie one after another; sums depend on that order in their last bits.
+        weights = counts.astype(float, order="F" if clusters is None else "C")
         del counts  # before the next copy
-        yield weights[:, cluster]
+        yield weights if clusters is None else weights[:, cluster]
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -1147,6 +1147,7 @@ def perform(
                     for index, part in evaluated(folder.done):
                         folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
+            return_memory()
             finish(folder.folder, *finished(totals, folder.products))
             folder.remove(TABLES)
     return out
