@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -74,7 +75,12 @@ class Peak:
 
 
 def peak() -> float:
-    """Peak resident memory so far, in MiB."""
+    """Peak resident memory so far, in MiB.
+
+    Of this process alone where Linux says it: `getrusage` begins with the peak of the process that started this one.
+    """
+    if (status := Path("/proc/self/status")).exists():
+        return int(next(re.finditer(r"VmHWM:\s+(\d+)", status.read_text()))[1]) / 1024
     result = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return result / (1024 if sys.platform != "darwin" else 1024**2)
 
@@ -173,7 +179,7 @@ def first_share(given: Inputs) -> None:
 
 
 def classify_few(every: int) -> None:
-    """Classify the mutants of one chunk in so many; the others of as many sequences get the outcomes of the last."""
+    """Classify the mutants of every n-th chunk; those between get the outcomes of the last one of their size."""
     evaluate, last, calls = execution.evaluate, dict[int, tuple[int, pa.Table, pa.Table, int]](), counting()
 
     def sparing(*of: Any, chunk: km.Sequences, first: int, **options: Any) -> tuple[pa.Table, pa.Table, int]:
@@ -219,8 +225,8 @@ def main() -> None:
     parser.add_argument("--counts", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument("--times", type=int, default=1, help="repeat outcomes before they are summarised and judged")
-    parser.add_argument("--classify", type=int, default=1, help="classify the mutants of one chunk in so many")
-    parser.add_argument("--shares", type=int, default=1, help="make the first of so many shares")
+    parser.add_argument("--classify", type=int, default=1, help="classify the mutants of every n-th chunk")
+    parser.add_argument("--shares", type=int, default=1, help="make the first of n shares")
     parser.add_argument(
         "--resamples", type=int, default=2000, help="draws of each interval; memory does not depend on them"
     )

@@ -276,10 +276,10 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
     count = int(cluster.max()) + 1
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
-        counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
         # Columns that are selected lie one after another; sums depend on that order in their last bits.
-        weights = counts.astype(float, order="F" if clusters is None else "C")
-        del counts  # before the next copy
+        weights = np.empty((min(batch, resamples - start), count), order="F" if clusters is None else "C")
+        for row in weights:  # whole numbers of all rows would take as much memory again
+            row[:] = rng.multinomial(count, np.full(count, 1 / count))
         yield weights if clusters is None else weights[:, cluster]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.disk import AnyRows, NamedRows, StoredRows
+from kmerit.disk import AnyRows, NamedRows, StoredRows, return_memory
 from kmerit.errors import CountError, FormatError, UnknownName, UsageError
 from kmerit.formats import Shown, significant
 from kmerit.results import BOTH, Outcomes, Remark, codes
@@ -1215,6 +1215,7 @@ def judge(
         for each in prospects(outcomes.classes, calls, outcomes.clusters, [*names.values()], len(endpoint.methods))
     }
     compared: dict[int, Compared | None] = {}
+    return_memory()
     for label in names:
         # Classes are resampled independently of each other.
         of_class = right & (outcomes.classes == label)
