@@ -1,6 +1,6 @@
 """Measure the memory and the time that streaming to disk takes, for few sequences and for many.
 
-    python benchmarks/streaming.py [--counts 10000 100000] [--times 1] [--resamples 2000] [--json]
+    python benchmarks/streaming.py [--counts 10000 100000] [--times 1] [--classify 1] [--shares 1] [--json]
 
 Random sequences of 44 nt and a random model of 1 layer x 16. Every step is a process of its own, as a command is,
 and its peak is that process's: scoring; a curve (`mutate`) and its summary; and a trial with all controls, in shares:
@@ -9,7 +9,9 @@ of them: names, letters, labels, targets, clusters; the rest is the micro-batch'
 
 With ``--times 10`` the outcomes of the curve and of the trial are repeated ten times under other names before they are
 summarised and judged, with as many sequences in memory. So these two steps can be measured for more sequences than
-there is time to classify mutants of.
+there is time to classify mutants of. With ``--classify 20`` one chunk of sequences in twenty has its mutants made and
+classified; the others get the outcomes of such a chunk, under their own numbers. Rankings, controls, parts and joining
+are made of all. With ``--shares 10`` the first of ten shares is made; then the trial cannot be gathered.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -25,6 +28,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,7 @@ import pyarrow.parquet as pq
 
 import kmerit as km
 from kmerit.store import Share, sums, write_record
+from kmerit.trials import execution
 from kmerit.trials.execution import ROW_GROUP
 from kmerit.trials.measures import write_cards
 from kmerit.trials.outcomes import ABOUT, SEQUENCES, TABLES, read_about
@@ -58,7 +63,7 @@ class Peak:
         loaded: Peak resident memory once the model is loaded, MiB.
         read: Once the sequences are read, too.
         peak: In the end.
-        seconds: From then on.
+        seconds: Of the processor, from then on.
     """
 
     sequences: int
@@ -70,7 +75,12 @@ class Peak:
 
 
 def peak() -> float:
-    """Peak resident memory so far, in MiB."""
+    """Peak resident memory so far, in MiB.
+
+    Of this process alone where Linux says it: `getrusage` begins with the peak of the process that started this one.
+    """
+    if (status := Path("/proc/self/status")).exists():
+        return int(next(re.finditer(r"VmHWM:\s+(\d+)", status.read_text()))[1]) / 1024
     result = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return result / (1024 if sys.platform != "darwin" else 1024**2)
 
@@ -124,12 +134,13 @@ def repeat(folder: Path, times: int) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a step works on: model, sequences, the folder of the results, and draws of each interval."""
+    """What a step works on: model, sequences, the folder of the results, draws of each interval, number of shares."""
 
     model: km.Model
     sequences: km.Sequences
     folder: Path
     resamples: int
+    shares: int = 1
 
 
 def attribute(given: Inputs) -> None:
@@ -162,11 +173,33 @@ def cards(given: Inputs) -> None:
     write_cards(km.read_outcomes(given.folder / "trial"), given.folder / "cards", resamples=given.resamples)
 
 
+def first_share(given: Inputs) -> None:
+    """Do the first share of the trial."""
+    trial(given, Share(1, given.shares))
+
+
+def classify_few(every: int) -> None:
+    """Classify the mutants of every n-th chunk; those between get the outcomes of the last one of their size."""
+    evaluate, last, calls = execution.evaluate, dict[int, tuple[int, pa.Table, pa.Table, int]](), counting()
+
+    def sparing(*of: Any, chunk: km.Sequences, first: int, **options: Any) -> tuple[pa.Table, pa.Table, int]:
+        if next(calls) % every == 0 or len(chunk) not in last:
+            last[len(chunk)] = (first, *evaluate(*of, chunk=chunk, first=first, **options))
+        before, mutants, cells, micro_batch = last[len(chunk)]
+        moved = (
+            table.set_column(at, "sequence", pc.add(table["sequence"], pa.scalar(first - before, pa.int32())))
+            for table, at in ((each, each.column_names.index("sequence")) for each in (mutants, cells))
+        )
+        return (*moved, micro_batch)
+
+    execution.evaluate = sparing  # type: ignore[assignment]
+
+
 STEPS: dict[str, Callable[[Inputs], None]] = {
     "attribute": attribute,
     "mutate": mutate,
     "plan": partial(trial, share="plan"),
-    "share": partial(trial, share=Share(1, 1)),
+    "share": first_share,
     "gather": partial(trial, share="gather"),
     "summary": summary,
     "cards": cards,
@@ -175,15 +208,15 @@ OF_OUTCOMES = {"summary": "curve", "cards": "trial"}
 """Steps that read the outcomes in this folder."""
 
 
-def measure(step: str, folder: Path, resamples: int) -> Peak:
+def measure(step: str, folder: Path, resamples: int, shares: int) -> Peak:
     """Do one step in this process."""
     model = km.load_model(folder / "model", device="cpu", micro_batch=64)
     km.attribute(model, km.Sequences.from_strings(["ACGT" * 8]), METHODS)  # what torch and Arrow take is loaded
     loaded = peak()
     sequences = km.read_sequences(folder / "sequences.csv")
-    read, start = peak(), time.perf_counter()
-    STEPS[step](Inputs(model, sequences, folder, resamples))
-    return Peak(len(sequences), step, loaded, read, peak(), time.perf_counter() - start)
+    read, start = peak(), time.process_time()
+    STEPS[step](Inputs(model, sequences, folder, resamples, shares))
+    return Peak(len(sequences), step, loaded, read, peak(), time.process_time() - start)
 
 
 def main() -> None:
@@ -192,6 +225,8 @@ def main() -> None:
     parser.add_argument("--counts", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument("--times", type=int, default=1, help="repeat outcomes before they are summarised and judged")
+    parser.add_argument("--classify", type=int, default=1, help="classify the mutants of every n-th chunk")
+    parser.add_argument("--shares", type=int, default=1, help="make the first of n shares")
     parser.add_argument(
         "--resamples", type=int, default=2000, help="draws of each interval; memory does not depend on them"
     )
@@ -200,7 +235,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         step, folder = options.one
-        print(json.dumps(asdict(measure(step, Path(folder), options.resamples))))
+        if options.classify > 1:
+            classify_few(options.classify)
+        print(json.dumps(asdict(measure(step, Path(folder), options.resamples, options.shares))))
         return
     rows = []
     for count in options.counts:
@@ -211,7 +248,9 @@ def main() -> None:
                 if step in OF_OUTCOMES and options.times > 1:
                     repeat(Path(folder, OF_OUTCOMES[step]), options.times)
                     write_sequences(Path(folder, "sequences.csv"), count * options.times)
-                command = [sys.executable, __file__, "--one", step, folder, "--resamples", str(options.resamples)]
+                same = [("resamples", options.resamples), ("classify", options.classify), ("shares", options.shares)]
+                passed = [word for name, number in same for word in (f"--{name}", str(number))]
+                command = [sys.executable, __file__, "--one", step, folder, *passed]
                 rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     if options.json:
         print(json.dumps(rows, indent=2))

@@ -1,11 +1,16 @@
-"""Disks: whether there is room, what a full one looks like, and rows that lie in a file where memory is too small."""
+"""Disks: whether there is room, what a full one looks like, and rows that lie in a file where memory is too small.
+
+And memory that is no longer used, returned to the system.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -85,6 +90,22 @@ def need_space(path: Path | str, size: int) -> None:
 def _free(path: Path | str) -> int:
     real = Path(os.path.realpath(path))
     return shutil.disk_usage(next(each for each in (real, *real.parents) if each.exists())).free
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+_LIBRARY: Any = ctypes.CDLL(None) if os.name == "posix" else None
+
+
+def return_memory() -> None:
+    """Return memory to the system that was freed, and that Arrow and the C library would keep for later.
+
+    It is called after a step that needed more than the next ones will.
+    """
+    if (arrow := sys.modules.get("pyarrow")) is not None:
+        arrow.default_memory_pool().release_unused()
+    if hasattr(_LIBRARY, "malloc_trim"):  # in Linux's usual library; gaps between what is held would stay otherwise
+        _LIBRARY.malloc_trim(0)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -175,7 +196,7 @@ class StoredRows:
         elif self._file is not None:
             with disk_full_explained(tempfile.gettempdir()):
                 self._file.seek(self._at(row, start))
-                self._file.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
+                self._file.write(np.ascontiguousarray(values, dtype=self.dtype).data)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Give a range of columns, ``[row, column, ...]``."""

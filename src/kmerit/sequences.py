@@ -216,6 +216,18 @@ def _row_named(name: Any, names: tuple[str, ...], what: str) -> int:
     return names.index(name)
 
 
+def all_distinct(names: Sequence[str]) -> bool:
+    """Return whether no name occurs twice; a set of them all would take several times the memory.
+
+    Example:
+        >>> all_distinct(("a", "b")), all_distinct(("a", "b", "a"))
+        (True, False)
+    """
+    hashes = np.fromiter(map(hash, names), dtype=np.int64, count=len(names))
+    hashes.sort()
+    return bool((hashes[1:] != hashes[:-1]).all()) or len(set(names)) == len(names)
+
+
 class Locus(NamedTuple):
     """Location of a sequence on a genome: 0-based, half-open.
 
@@ -296,7 +308,7 @@ class Sequences(Rows[str]):
             raise SequenceError(f"{self.names[int(np.argmin(lengths))]!r} is empty; expected at least one nucleotide.")
         if self.bases.size and (self.bases.min() < 0 or self.bases.max() > N):
             raise SequenceError("bases: expected numbers 0..4 (A, C, G, T, N).")
-        if len(set(self.names)) != n:
+        if not all_distinct(self.names):
             twice = next(name for name, times in Counter(self.names).items() if times > 1)
             raise SequenceError(
                 f"The name {short(twice)} occurs twice; names must be distinct. Rename one of the records."

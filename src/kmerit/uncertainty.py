@@ -276,10 +276,11 @@ def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) 
     count = int(cluster.max()) + 1
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
-        counts = rng.multinomial(count, np.full(count, 1 / count), size=min(batch, resamples - start))
-        weights = counts.astype(float)
-        del counts  # before the next copy
-        yield weights[:, cluster]
+        # Columns that are selected lie one after another; sums depend on that order in their last bits.
+        weights = np.empty((min(batch, resamples - start), count), order="F" if clusters is None else "C")
+        for row in weights:  # whole numbers of all rows would take as much memory again
+            row[:] = rng.multinomial(count, np.full(count, 1 / count))
+        yield weights if clusters is None else weights[:, cluster]
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -529,12 +530,12 @@ def mean_differences(
         >>> result.rows.tolist(), result.mean.tolist(), result.effect_size.tolist()
         ([3], [2.0], [2.0])
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     table = differences if isinstance(differences, StoredRows) else np.asarray(differences, dtype=np.float64)
     means = studentised(table, clusters=clusters, resamples=resamples, seed=seed)
     low, high = intervals(means, table, clusters, resamples, level, seed)
-    reach = float(norm.ppf((1 + level) / 2) + norm.ppf(POWER))
+    reach = float(ndtri((1 + level) / 2) + ndtri(POWER))
     effect = effect_sizes(table)
     return MeanDifferences(means.rows, means.clusters, means.mean, low, high, effect, reach * means.error)
 
@@ -703,17 +704,22 @@ def false_discovery(p_values: ArrayLike) -> Floats:
 def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Return the Wilson score interval of a proportion: low, high; NaN for no trials.
 
+    Source: wilson1927.
+
     Example:
         >>> low, high = wilson([5], [10])
         >>> round(float(low[0]), 4), round(float(high[0]), 4)
         (0.2366, 0.7634)
     """
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.special import ndtri
 
     hits, of = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64))
     some = np.where(of > 0, of, np.nan)
-    low, high = proportion_confint(hits, some, alpha=1 - level, method="wilson")
-    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    share, z = hits / some, -ndtri((1 - level) / 2)
+    scale = 1 + z**2 / some
+    center = (share + z**2 / (2 * some)) / scale
+    reach = z * np.sqrt(share * (1 - share) / some + z**2 / (4 * some**2)) / scale
+    return np.clip(center - reach, 0, 1), np.clip(center + reach, 0, 1)
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:

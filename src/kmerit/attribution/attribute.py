@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from kmerit.attribution.method import Batch, Method, NucleotideScores, TokenScores
@@ -93,6 +92,8 @@ def agreement(attributions: Mapping[str, Attribution], exact: Mapping[str, Attri
 
 def _agreement(scores: Float, exact: Float) -> tuple[float, float] | None:
     """Spearman's correlation and the overlap of the top, or None where there is no order."""
+    from scipy.stats import rankdata
+
     has_score = ~(np.isnan(scores) & np.isnan(exact))  # padding, and nucleotides under no token
     scores, exact = scores[has_score], exact[has_score]
     if (

@@ -67,7 +67,7 @@ def near_copies(sequences: Sequences, most: int = 40) -> Int64:
     from scipy.sparse import coo_array, csr_array
 
     n = len(sequences)
-    shared_words, repeated = np.zeros(n, dtype=np.int64), [(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))]
+    shared_words, repeated = np.zeros(n, dtype=np.int64), [(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int32))]
     # Nearly all words occur once: of each part of them only the others are held.
     total = int(np.maximum(sequences.lengths - K + 1, 0).sum())
     bits = (total // _TOGETHER).bit_length()
@@ -183,7 +183,7 @@ def _distinct(words: Words, row: Int64) -> tuple[Words, Int64]:
     return words[is_first], row[is_first]
 
 
-_TOGETHER = 1 << 22
+_TOGETHER = 1 << 21
 """Words that are sorted together."""
 _CHUNK = 1 << 22
 _FIBONACCI = np.uint64(0x9E3779B97F4A7C15)
@@ -633,7 +633,7 @@ def _pairs(common: Any, family: Any, total: Int64, shared: int, covered: float) 
     return pairs, times
 
 
-def _cover(dataset: Dataset, cover: NDArray[np.int32], row: Int64, present: Bool) -> None:
+def _cover(dataset: Dataset, cover: NDArray[np.int32], row: NDArray[np.int32], present: Bool) -> None:
     """Count, per row and split, the words that rows of the same or another class there have."""
     n, width = len(dataset), len(dataset.classes)
     for split in range(len(dataset.splits)):
@@ -644,12 +644,12 @@ def _cover(dataset: Dataset, cover: NDArray[np.int32], row: Int64, present: Bool
         cover[:, split, OTHER] += np.bincount(row[other], minlength=n).astype(np.int32)
 
 
-def _words(sequences: Sequences, k: int, part: int, bits: int = 3) -> tuple[Words, Int64]:
+def _words(sequences: Sequences, k: int, part: int, bits: int = 3) -> tuple[Words, NDArray[np.int32]]:
     """List the different words of every sequence whose hash falls into one of ``2**bits`` parts, with their owners.
 
     Sorted by word, then by owner.
     """
-    words, rows = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
+    words, rows = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int32)]
     for a, b in _chunks(sequences):
         bases = sequences.bases[sequences.offsets[a] : sequences.offsets[b]]
         every, is_word = canonical_kmers(bases, k)
@@ -660,12 +660,20 @@ def _words(sequences: Sequences, k: int, part: int, bits: int = 3) -> tuple[Word
         row = np.searchsorted(sequences.offsets, position, side="right") - 1
         inside = position + k <= sequences.offsets[row + 1]
         words.append(every[mine][inside])
-        rows.append(row[inside].astype(np.int64))
-    word, row = np.concatenate(words), np.concatenate(rows)
+        rows.append(row[inside].astype(np.int32))
+    word, row = _joined(words), _joined(rows)
     order = np.argsort(word, kind="stable")  # rows are in ascending order already, and stay so within a word
-    word, row = word[order], row[order]
+    word = word[order]
+    row = row[order]
     fresh = np.append(True, (word[1:] != word[:-1]) | (row[1:] != row[:-1]))[: word.size]
     return word[fresh], row[fresh]
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate arrays, and forget them."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def _chunks(sequences: Sequences) -> Iterator[tuple[int, int]]:

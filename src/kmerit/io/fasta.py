@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import re
+from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from kmerit.io.files import (
     unix_lines,
     without_ambiguity,
 )
-from kmerit.sequences import Locus, Sequences, parse_locus, spell_locus, split_locus
+from kmerit.sequences import Int8, Int64, Locus, Sequences, parse_locus, spell_locus, split_locus
 
 _LOG = logging.getLogger(__name__)
 _NOT_BLANK = re.compile(rb"[^\n]")
@@ -79,19 +81,16 @@ def read_fasta(
     def where(row: int) -> str:
         return f"{path}, line {_line(text, heads[row])}"
 
-    names, descriptions = _names([_header(text, a + 1, b, path) for a, b in zip(heads, ends, strict=True)])
+    names, descriptions = _names(_header(text, a + 1, b, path) for a, b in zip(heads, ends, strict=True))
     names = distinct_names(names, where, str(path), rename)
 
-    bodies = (text[a:b] for a, b in zip(ends, [*heads[1:], len(text)], strict=True))
-    parts, lower = _numbered((without_ambiguity(body) if ambiguous_as_n else body for body in bodies), case)
-    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    bodies = (text[a:b] for a, b in zip(ends, chain(heads[1:], [len(text)]), strict=True))
+    bases, offsets, lower = _numbered((without_ambiguity(body) if ambiguous_as_n else body for body in bodies), case)
     if 0 in (lengths := np.diff(offsets)):
         raise empty(int(np.argmin(lengths)), names, where)
-    bases = np.frombuffer(b"".join(parts), dtype=np.int8)
     if bases.min() < 0:
         row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
-        body = text[ends[row] : [*heads, len(text)][row + 1]]
+        body = text[ends[row] : heads[row + 1] if row + 1 < len(heads) else len(text)]
         raise _refused(body, case, path, _line(text, heads[row]), names[row])
     labels, class_names, loci = _descriptions(descriptions, where, str(path), classes, coordinates)
     if not ambiguous_as_n:
@@ -110,17 +109,18 @@ def write_fasta(sequences: Sequences, path: Path, width: int = 80) -> None:
             file.write("\n".join([">" + " ".join([name, *_fields(sequences, i)]), *lines, ""]).encode())
 
 
-def _numbered(bodies: Iterable[bytes], case: Case) -> tuple[list[bytes], int]:
-    """Number the bases of each record, line ends left out; and count the records with lower-case letters."""
+def _numbered(bodies: Iterable[bytes], case: Case) -> tuple[Int8, Int64, int]:
+    """Number the bases of all records, line ends left out; with offsets, and how many have lower-case letters."""
     exact, table = code_table("exact"), code_table(case)
-    parts, lower = [], 0
+    bases, sizes, lower = bytearray(), array("q", [0]), 0
     for body in bodies:
         part = body.translate(exact, b"\n")
         if case == "upper" and REFUSED in part:
             part = body.translate(table, b"\n")
             lower += 1
-        parts.append(part)
-    return parts, lower
+        bases += part
+        sizes.append(len(part))
+    return np.frombuffer(bases, dtype=np.int8), np.cumsum(sizes, dtype=np.int64), lower
 
 
 def _named_loci(names: Sequence[str], lengths: Sequence[int], source: str) -> list[Locus | None]:
@@ -160,7 +160,7 @@ def _named_locus(name: str, length: int) -> tuple[Locus | None, str | None]:
     return None, ""
 
 
-def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
+def _headers(text: bytes, path: Path) -> tuple[array[int], array[int]]:
     """Find where the header lines begin and end."""
     first = next(_NOT_BLANK.finditer(text)).start()
     if text[first : first + 1] != b">":
@@ -168,8 +168,8 @@ def _headers(text: bytes, path: Path) -> tuple[list[int], list[int]]:
         raise FormatError(
             f"{path}, line {_line(text, first)}: expected a FASTA record ('>name'), found {line!r}: no records."
         )
-    heads = [first, *(match.start() + 1 for match in _RECORD.finditer(text, first))]
-    return heads, [text.index(b"\n", head) for head in heads]
+    heads = array("q", chain([first], (match.start() + 1 for match in _RECORD.finditer(text, first))))
+    return heads, array("q", (text.index(b"\n", head) for head in heads))
 
 
 def _header(text: bytes, start: int, end: int, path: Path) -> str:
@@ -191,7 +191,7 @@ def _line(text: bytes, position: int) -> int:
     return text.count(b"\n", 0, position) + 1
 
 
-def _names(headers: Sequence[str]) -> tuple[list[str], list[str]]:
+def _names(headers: Iterable[str]) -> tuple[list[str], list[str]]:
     names, descriptions = [], []
     for header in headers:
         name, *rest = header.split(maxsplit=1) or [""]
@@ -206,8 +206,8 @@ def _descriptions(
     """Read labels, names of classes, and loci; labels must stand in every header or in none."""
     if not any("=" in description for description in descriptions):
         return None, None, None
-    fields = []
-    loci: list[Locus | None] = []
+    values: dict[str, list[str | None]] = {"label": [], "value": []}
+    located, loci = False, list[Locus | None]()
     for row, description in enumerate(descriptions):
         pairs = _FIELD.findall(description)
         field = dict(pairs)
@@ -219,16 +219,17 @@ def _descriptions(
         if field.get("locus", ".") != "." and cells is None:
             raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
         loci.append(None if cells is None else parse_locus(cells, where(row)))
-        fields.append(field)
-    known_loci = loci if any("locus" in field for field in fields) else None
-    keys = {key for field in fields for key in ("label", "value") if key in field}
+        located = located or "locus" in field
+        for key, each in values.items():
+            each.append(field.get(key))
+    known_loci = loci if located else None
+    keys = [key for key, each in values.items() if any(label is not None for label in each)]
     if not keys:
         return None, None, known_loci
     if len(keys) == 2:
         raise LabelError(f"{where(0)}: headers have label= and value=; expected one of them throughout the file.")
     (key,) = keys
-    values = [field.get(key) for field in fields]
-    labels, class_names = read_labels(values, where, source, regression=key == "value", classes=classes)
+    labels, class_names = read_labels(values[key], where, source, regression=key == "value", classes=classes)
     return labels, class_names, known_loci
 
 

@@ -9,7 +9,7 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from io import BufferedIOBase
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmerit.errors import ConfigError, FormatError, LabelError, SequenceError, short
-from kmerit.sequences import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, encode, misfit
+from kmerit.sequences import ALPHABET, MOST_CLASSES, Int8, Int64, Locus, Sequences, all_distinct, encode, misfit
 
 GZIP = b"\x1f\x8b"
 """How every gzipped file begins."""
@@ -150,11 +150,18 @@ def read_text(path: Path) -> str:
     Raises:
         FormatError: As :func:`read_text_bytes`; or it is not UTF-8.
     """
+    return read_utf8(path).decode()
+
+
+def read_utf8(path: Path) -> bytes:
+    """Read a text file as bytes that are UTF-8, without a byte-order mark; see :func:`read_text`."""
     data = read_text_bytes(path)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise not_utf8(path, data, error) from None
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise not_utf8(path, data, error) from None
+    return data
 
 
 def not_utf8(path: Path, data: bytes, error: UnicodeDecodeError, start: int = 0) -> FormatError:
@@ -255,31 +262,54 @@ _AMBIGUOUS = b"RYSWKMBDHVryswkmbdhv"
 _PLAIN = bytes.maketrans(_AMBIGUOUS, b"N" * len(_AMBIGUOUS))
 
 
+_TOGETHER = 2**12
+"""Strings that are numbered at a time."""
+
+
 def encode_strings(strings: Sequence[str], case: Case, names: Sequence[str], where: Where) -> tuple[Int8, Int64, int]:
-    """Number the bases of many strings in one sweep over their joined text.
+    """Number the bases of many strings; see :func:`encode_blocks`."""
+    starts = range(0, len(strings), _TOGETHER)
+    return encode_blocks((strings[start : start + _TOGETHER] for start in starts), case, names, where)
+
+
+def encode_blocks(
+    blocks: Iterable[Sequence[str]], case: Case, names: Sequence[str], where: Where
+) -> tuple[Int8, Int64, int]:
+    """Number the bases of strings that come some at a time, each time in one sweep over their joined text.
+
+    Args:
+        blocks: Some strings at a time, all of them in the end.
+        case: Whether lower case is refused, see :func:`code_table`.
+        names: Of all strings.
+        where: The place of each.
 
     Returns:
         The flat bases, the offsets of `Sequences`, and how many strings have lower-case letters.
 
     Raises:
-        SequenceError: At the first empty string or refused letter, with its place.
+        SequenceError: At the first empty string or refused letter of a block, with its place.
     """
-    offsets = np.zeros(len(strings) + 1, dtype=np.int64)
-    np.cumsum([len(string) for string in strings], out=offsets[1:])
-    lengths = np.diff(offsets)
-    if lengths.size and lengths.min() == 0:
-        raise empty(int(np.argmin(lengths)), names, where)
-    # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
-    text = "".join(strings).encode("ascii", "replace")
-    bases: Int8 = np.frombuffer(text.translate(_EXACT), dtype=np.int8)
-    lower = 0
-    if case == "upper" and bases.size and bases.min() < 0:
-        lower = np.unique(np.searchsorted(offsets, np.flatnonzero(bases < 0), side="right")).size
-        bases = np.frombuffer(text.translate(code_table(case)), dtype=np.int8)
-    if bases.size and bases.min() < 0:
-        row = int(np.searchsorted(offsets, int(np.argmin(bases >= 0)), side="right")) - 1
-        raise refused(strings[row], case, row, names, where)
-    return bases, offsets, lower
+    exact, table = code_table("exact"), code_table(case)
+    bases, sizes, row, lower = bytearray(), [np.zeros(1, dtype=np.int64)], 0, 0
+    for strings in blocks:
+        lengths = np.fromiter(map(len, strings), dtype=np.int64, count=len(strings))
+        if lengths.size and lengths.min() == 0:
+            raise empty(row + int(np.argmin(lengths)), names, where)
+        ends = np.cumsum(lengths)
+        # One character stays one byte, so that offsets count both; '?' is refused as every other strange letter is.
+        text = "".join(strings).encode("ascii", "replace")
+        part = text.translate(exact)
+        if case == "upper" and REFUSED in part:
+            other = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == REFUSED)
+            lower += np.unique(np.searchsorted(ends, other, side="right")).size
+            part = text.translate(table)
+        if (at := part.find(REFUSED)) >= 0:
+            i = int(np.searchsorted(ends, at, side="right"))
+            raise refused(strings[i], case, row + i, names, where)
+        bases += part
+        sizes.append(lengths)
+        row += len(strings)
+    return np.frombuffer(bases, dtype=np.int8), np.cumsum(np.concatenate(sizes)), lower
 
 
 def refused(text: str, case: Case, row: int, names: Sequence[str], where: Where) -> SequenceError:
@@ -324,9 +354,9 @@ def distinct_names(names: Sequence[str], where: Where, source: str, rename: bool
         >>> distinct_names(["a", "a", "a_2", "a"], str, "x.fa", rename=True)
         ['a', 'a_3', 'a_2', 'a_4']
     """
-    originals = set(names)
-    if len(originals) == len(names) and "" not in originals:
+    if all(names) and all_distinct(names):
         return list(names)
+    originals = set(names)
     renamed: list[str] = []
     counts: dict[str, int] = {}
     count: dict[str, int] = {}

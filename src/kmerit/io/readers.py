@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from kmerit.disk import return_memory
 from kmerit.errors import ConfigError, FormatError, SequenceError, UsageError, short
 from kmerit.io.bed import BED, NARROW_PEAK, as_region, bed_sequences, region_sequences, table_windows
 from kmerit.io.fasta import read_fasta, read_fastq, write_fasta
@@ -259,8 +260,7 @@ def read_sequences(
             if arguments := [argument for argument, column in columns.items() if column is not None]:
                 raise FormatError(f"{path}: {arguments[0]} was given, but text files have no columns.")
             return read_text_folder(texts, split, **text_options)
-        table, where = read_folder(local, split)
-        return table_sequences(table, where, str(path), **columns, **row_options)
+        return _of_table(partial(read_folder, local, split), str(path), columns | row_options)
     if split is not None:
         raise FormatError(f"{path}: split={split!r} was asked for, but a single file has no splits.")
     _refuse_missing(local)
@@ -274,14 +274,25 @@ def read_sequences(
         if arguments := [argument for argument, column in columns.items() if column is not None]:
             raise FormatError(f"{path}: {arguments[0]} was given, but FASTA and FASTQ have no columns.")
         _refuse_genome(genome, width, path)
-        return read_fasta(local, **row_options) if kind in FASTA else read_fastq(local, case, rename=rename)
-    table, where = read_table(local)
+        sequences = read_fasta(local, **row_options) if kind in FASTA else read_fastq(local, case, rename=rename)
+        return_memory()
+        return sequences
     if genome is not None:
+        table, where = read_table(local)
         columns.pop("sequence_column")
         intervals = table_intervals(table, where, str(path), **columns, classes=classes)
         return table_windows(intervals, where, str(path), Path(genome), width, rename)
     _refuse_genome(genome, width, path)
-    return table_sequences(table, where, str(path), **columns, **row_options)
+    return _of_table(partial(read_table, local), str(path), columns | row_options)
+
+
+def _of_table(read: Callable[[], tuple[pa.Table, Where]], source: str, options: Mapping[str, Any]) -> Sequences:
+    """Make sequences from a table, and forget the table."""
+    table, where = read()
+    sequences = table_sequences(table, where, source, **options)
+    del table
+    return_memory()
+    return sequences
 
 
 def _genome(genome: str | Path | None, path: str | Path) -> Path:

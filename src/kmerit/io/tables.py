@@ -8,12 +8,14 @@ import csv
 import json
 import logging
 import re
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,13 +27,14 @@ from kmerit.io.files import (
     Where,
     assemble,
     distinct_names,
-    encode_strings,
+    encode_blocks,
     listed,
     log_lower,
     parse_labels,
     read_bytes,
     read_labels,
     read_text,
+    read_utf8,
 )
 from kmerit.sequences import Locus, Sequences, parse_locus, split_locus
 
@@ -39,28 +42,34 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def join_kmers(strings: Sequence[str], where: Where) -> tuple[list[str], int] | None:
+def kmer_length(strings: Sequence[str]) -> int | None:
+    """Return the length of the first word of the first string that has a space between its letters; None without one.
+
+    Example:
+        >>> kmer_length([" ACG", "TTA TAC"]), kmer_length([" ACG", "TTA "])
+        (3, None)
+    """
+    if len("".join(strings).split(maxsplit=1)) < 2:  # which most files are done with
+        return None
+    return next((len(words[0]) for words in map(str.split, strings) if len(words) > 1), None)
+
+
+def join_kmers(strings: Sequence[str], where: Where, k: int) -> list[str]:
     """Join overlapping k-mers to the letters that they were cut from.
 
     Args:
         strings: As files have them: ``"ACG CGT GTT"``.
         where: The place of each.
-
-    Returns:
-        The letters, and k; None where no string has a space between its letters.
+        k: Letters in a word.
 
     Raises:
         SequenceError: Words of several lengths, or one that does not follow from the one before.
 
     Example:
-        >>> join_kmers(["ACG CGT GTT", "TTA TAC"], str)
-        (['ACGTT', 'TTAC'], 3)
+        >>> join_kmers(["ACG CGT GTT", "TTA TAC"], str, 3)
+        ['ACGTT', 'TTAC']
     """
     words = [string.split() for string in strings]
-    first = next((row for row, kmers in enumerate(words) if len(kmers) > 1), None)
-    if first is None:
-        return None
-    k = len(words[first][0])
     letters = []
     for row, kmers in enumerate(words):
         if other := next((word for word in kmers if len(word) != k), None):
@@ -75,7 +84,7 @@ def join_kmers(strings: Sequence[str], where: Where) -> tuple[list[str], int] | 
                     f"(word {i + 1}). Write each {k}-mer one letter further than the one before."
                 )
         letters.append("".join([*kmers[:1], *(word[-1] for word in kmers[1:])]))
-    return letters, k
+    return letters
 
 
 _LOG = logging.getLogger(__name__)
@@ -98,6 +107,9 @@ _PLACE = (
 
 
 SEPARATORS = (",", "\t", ";", "|")
+_LINE = re.compile(rb"[^\r\n]+")
+_TOGETHER = 2**12
+"""Rows of a table of which Python has the cells at a time."""
 
 
 def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
@@ -116,37 +128,56 @@ def read_csv(path: Path, separator: str = ",") -> tuple[pa.Table, Where]:
     """
     import pyarrow as pa
 
-    text = read_text(path)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be as long as a chromosome
-    separator = _separator(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0], separator, path)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
+    data = read_utf8(path)
+    csv.field_size_limit(max(csv.field_size_limit(), len(data)))  # a cell may be as long as a chromosome
+    separator = _separator(next(_LINE.finditer(data))[0].decode(), separator, path)
+    reader = csv.reader(TextIOWrapper(BytesIO(data), "utf-8", newline=""), delimiter=separator, strict=True)
+    header: list[str] = []
+    blocks: list[list[pa.Array]] = []
     rows: list[list[str]] = []
-    lines: list[int] = []  # at which each row begins: a cell in quotes may hold line ends
+    lines = array("q")  # at which each row begins: a cell in quotes may hold line ends
+    blank: list[tuple[int, list[str]]] = []  # rows without anything in their cells that nothing has followed so far
+    unequal: FormatError | None = None
     line = 1
     try:
         for cells in reader:
-            if cells:
-                rows.append(cells)
-                lines.append(line)
+            if not header:
+                header = cells
+            elif cells and not any(map(str.strip, cells)):
+                blank.append((line, cells))
+            elif cells:
+                for at, row in (*blank, (line, cells)):
+                    if unequal is None and len(row) != len(header):
+                        unequal = FormatError(
+                            f"{path}, line {at}: not a table separated by {separator!r}: expected {len(header)} cells "
+                            f"as in the header, found {len(row)}."
+                        )
+                    elif unequal is None:
+                        rows.append(row)
+                        lines.append(at)
+                blank.clear()
+            if len(rows) >= _TOGETHER:
+                blocks.append(_arrays(rows))
+                rows.clear()
             line = reader.line_num + 1
     except csv.Error as error:
         problem = "a quote is never closed" if "end of data" in str(error) else f"a quote is not doubled ({error})"
         raise FormatError(f"{path}, line {line}: not a table separated by {separator!r}: {problem}.") from None
-    blank = len(rows)
-    while len(rows) > 1 and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
-    if blank > len(rows):
-        _LOG.warning(f"{path}: blank rows at the end were left out: {blank - len(rows)}.")
-    header, *body = rows
-    for cells, line in zip(body, lines[1:], strict=False):
-        if len(cells) != len(header):
-            raise FormatError(
-                f"{path}, line {line}: not a table separated by {separator!r}: expected {len(header)} cells as in the "
-                f"header, found {len(cells)}."
-            )
-    columns = zip(*body, strict=True) if body else [()] * len(header)
-    table = pa.Table.from_arrays([pa.array(column, pa.large_string()) for column in columns], names=header)
-    return _named_once(table, path), lambda row: f"{path}, line {lines[row + 1]}"
+    if blank:
+        _LOG.warning(f"{path}: blank rows at the end were left out: {len(blank)}.")
+    if unequal is not None:
+        raise unequal
+    blocks.append(_arrays(rows))
+    columns = zip(*filter(None, blocks), strict=True) if lines else [()] * len(header)
+    table = pa.Table.from_arrays([pa.chunked_array(each, pa.large_string()) for each in columns], names=header)
+    return _named_once(table, path), lambda row: f"{path}, line {lines[row]}"
+
+
+def _arrays(rows: Sequence[Sequence[str]]) -> list[pa.Array]:
+    """Make a column of every cell of rows of equal length; none of no rows."""
+    import pyarrow as pa
+
+    return [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
 
 
 def _separator(header: str, separator: str, path: Path) -> str:
@@ -321,23 +352,39 @@ def table_sequences(
     name = _find("name", name_column, NAME_COLUMNS, columns, source, FormatError)
     if table.num_rows == 0:
         raise FormatError(f"{source}: the table has no rows; expected sequences.")
-    strings = _cells(table, sequence, source)
-    names = [f"seq{i}" for i in range(len(strings))]
-    if name is not None:
-        names = [_text(value) for value in _cells(table, name, source)]
+    no_text: int | None = None
+    k: int | None = None
+    for start, cells in _blocks(table, sequence, source):
+        if no_text is None and not {str, NoneType}.issuperset(map(type, cells)):
+            no_text = start + next(i for i, cell in enumerate(cells) if not isinstance(cell, str | None))
+        if no_text is None and k is None:
+            k = kmer_length([cell or "" for cell in cells])
+    if name is None:
+        names = [f"seq{i}" for i in range(table.num_rows)]
+    else:
+        names = [_text(cell) for _, cells in _blocks(table, name, source) for cell in cells]
     names = distinct_names(names, where, source, rename)
-    for row, string in enumerate(strings):
-        if not isinstance(string, str | None):
-            raise FormatError(f"{where(row)}: column {sequence!r} holds {type(string).__name__}; expected letters.")
-    letters = [(string or "").strip() for string in strings]  # spaces around letters are a spreadsheet's, not letters
-    if (from_kmers := join_kmers(letters, where)) is not None:
-        letters, k = from_kmers
+    if no_text is not None:
+        kind = type(table.column(sequence)[no_text].as_py()).__name__
+        raise FormatError(f"{where(no_text)}: column {sequence!r} holds {kind}; expected letters.")
+    if k is not None:
         _LOG.warning(f"{source}: the sequences are overlapping {k}-mers, joined to their letters.")
-    bases, offsets, lower = encode_strings(letters, case, names, where)
+    bases, offsets, lower = encode_blocks(_letters(table, sequence, where, source, k), case, names, where)
     log_lower(lower, len(names), source)
     labels, class_names, outputs = _labels(table, label_column, where, source, classes)
     loci = table_loci(table, where, source) if coordinates else None
     return assemble(names, bases, offsets, labels, loci, where, class_names, outputs)
+
+
+def _letters(table: pa.Table, column: str, where: Where, source: str, k: int | None) -> Iterator[list[str]]:
+    """Read the letters of some rows at a time; overlapping k-mers are joined."""
+    for start, cells in _blocks(table, column, source):
+        letters = [(cell or "").strip() for cell in cells]  # spaces around letters are a spreadsheet's, not letters
+        yield letters if k is None else join_kmers(letters, partial(_later, where, start), k)
+
+
+def _later(where: Where, start: int, row: int) -> str:
+    return where(start + row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -506,10 +553,18 @@ def _find(
 
 
 def _cells(table: pa.Table, column: str, source: str) -> list[Any]:
-    try:
-        return list(table.column(column).to_pylist())
-    except (ValueError, OverflowError) as error:  # text that is not UTF-8, times that no calendar has
-        raise FormatError(f"{source}: the column {short(column)} cannot be read: {first_line(error)}.") from None
+    return [cell for _, cells in _blocks(table, column, source) for cell in cells]
+
+
+def _blocks(table: pa.Table, column: str, source: str) -> Iterator[tuple[int, list[Any]]]:
+    """Read the cells of some rows at a time, with the number of the first."""
+    values = table.column(column)
+    for start in range(0, table.num_rows, _TOGETHER):
+        try:
+            cells = values.slice(start, _TOGETHER).to_pylist()
+        except (ValueError, OverflowError) as error:  # text that is not UTF-8, times that no calendar has
+            raise FormatError(f"{source}: the column {short(column)} cannot be read: {first_line(error)}.") from None
+        yield start, cells
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,6 @@ checkpoint is a closed world: who builds a model takes tensors and keys of confi
 
 from __future__ import annotations
 
-import ctypes
 import io
 import json
 import logging
@@ -31,6 +30,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from kmerit.disk import return_memory
 from kmerit.errors import CheckpointError, MissingExtra, OfflineError, UnknownName
 
 BUNDLED = "bundled:"
@@ -180,7 +180,6 @@ def needed(names: Sequence[str]) -> list[str]:
     return [*small, *next((files for files in sets if files), [])]
 
 
-_LIBC = ctypes.CDLL(None)
 _LOG = logging.getLogger(__name__)
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and training frameworks put before the name of every tensor."""
@@ -268,8 +267,7 @@ class Tensors(Mapping[str, Tensor]):
         entry = self._entries[name]
         if isinstance(entry.source, Tensor):
             self._entries[name] = replace(entry, source=Path(name))
-            if hasattr(_LIBC, "malloc_trim"):
-                _LIBC.malloc_trim(0)  # or gaps between the others would stay with this process
+            return_memory()  # or gaps between the others would stay with this process
 
 
 def open_file(path: Path) -> Tensors:

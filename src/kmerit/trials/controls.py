@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.disk import StoredRows
+from kmerit.disk import StoredRows, return_memory
 from kmerit.errors import UnknownName
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
 
@@ -499,18 +499,26 @@ def draw_context_scores(
         offsets: Int64 = np.concatenate([[0], np.cumsum(sequences.lengths[rows])])
         stored: StoredRows | None = None
         for draw in range(draws):
-            sources = contexts.exchange(generator(seed, CONTEXT, draw, name))
+            sources = _stored(contexts.exchange(generator(seed, CONTEXT, draw, name)))
             for index, method in enumerate(methods.tolist()):
                 line = scores.line(method, rows)
                 stored = stored or StoredRows(methods.size * draws, int(offsets[-1]), line.dtype)
                 for start in range(0, line.size, _TOGETHER):
-                    stored.write_row(index * draws + draw, start, line[sources[start : start + _TOGETHER]])
+                    part = sources.read_row(0, start, min(start + _TOGETHER, line.size))
+                    stored.write_row(index * draws + draw, start, line[part])
                 del line  # before the next one is read
             del sources
         if stored is None:
             continue
         exchanges.append(ContextScores(methods, rows, offsets, stored, contexts.counts))
     return exchanges
+
+
+def _stored(values: NDArray[Any]) -> StoredRows:
+    """Put values aside: in a file, where they are many."""
+    rows = StoredRows(1, values.size, values.dtype)
+    rows.write_row(0, 0, values)
+    return rows
 
 
 def _exchanging(properties: Int64, withheld: Bool) -> Iterator[tuple[str, Int64, Int64]]:
@@ -581,7 +589,9 @@ class Controls:
         if CONTEXT not in self._names:
             return []
         properties = np.stack([self._classes, self._targets])
-        return draw_context_scores(self._seed, self._draws, self._sequences, properties, self._every, ~self._ranks)
+        exchanges = draw_context_scores(self._seed, self._draws, self._sequences, properties, self._every, ~self._ranks)
+        return_memory()
+        return exchanges
 
     def __call__(self, sequence: int, scores: Float) -> dict[str, Float]:
         """Give a sequence's rankings, the methods' own among them; a control that cannot be formed is not there.

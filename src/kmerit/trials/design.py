@@ -107,9 +107,9 @@ def detectable_effect(clusters: int, questions: int) -> float:
         >>> round(detectable_effect(100, 24), 2)
         0.42
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # quantiles of Student's t, without all of scipy.stats
 
-    return float((t.isf(LEVEL / questions, clusters - 1) + t.ppf(POWER, clusters - 1)) / math.sqrt(clusters))
+    return float((stdtrit(clusters - 1, POWER) - stdtrit(clusters - 1, LEVEL / questions)) / math.sqrt(clusters))
 
 
 class Rows(NamedTuple):

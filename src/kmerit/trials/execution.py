@@ -24,6 +24,7 @@ from kmerit import store
 from kmerit.attribution.method import Method
 from kmerit.attribution.own_scores import is_file_of_own, own_scores
 from kmerit.datasets.similarity import groups, near_copies, neighbours
+from kmerit.disk import return_memory
 from kmerit.errors import (
     FormatError,
     LabelError,
@@ -287,6 +288,7 @@ def on_trial(
     sequences = model.numbered(sequences)
     check_sequences(model, sequences)
     _log_strands(scores)
+    return_memory()
     return OnTrial(model, sequences, scores, renamed)
 
 
@@ -420,8 +422,9 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
         if tolerance is not None and too_far(delta, tolerance).all():
             reason = reason_to_withhold(delta, tolerance)
             raise Withheld(f"{path}: {method} was withheld: {reason}. Attribute again without it.")
-    rows = header.rows
-    tolerances = [settings.get(method, {}).get("tolerance") for method in header.methods]
+    # What is given back reads the scores later; it holds these, and not the header.
+    methods, rows, targets = header.methods, header.rows, header.targets[header.rows]
+    tolerances = [settings.get(method, {}).get("tolerance") for method in methods]
     withheld = [
         np.zeros(rows.size, dtype=np.bool_) if tolerance is None else too_far(delta[rows], tolerance)
         for delta, tolerance in zip(header.delta.T, tolerances, strict=True)
@@ -429,14 +432,14 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
 
     def stored(size: int) -> Iterator[Float]:
         """Read the scores ``[method, position]`` of sequence after sequence, in the order of the file."""
-        for table in _tables(path, ["scores"], size * len(header.methods)):
+        for table in _tables(path, ["scores"], size * len(methods)):
             lists = table["scores"].combine_chunks()
             values = np.split(
                 lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy())[:-1]
             )
-            for start in range(0, len(values), len(header.methods)):
+            for start in range(0, len(values), len(methods)):
                 with readable(path):
-                    scores = np.stack(values[start : start + len(header.methods)])
+                    scores = np.stack(values[start : start + len(methods)])
                 yield scores
 
     def chunks(size: int) -> Iterator[list[Float]]:
@@ -448,9 +451,9 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
         while chunk := list(islice(fitted, size)):
             yield chunk
 
-    of = _of(settings.get(header.methods[0], {}))
-    strands = tuple(strands_of(settings.get(method, {})) for method in header.methods)
-    return Scores(header.methods, header.targets[rows], sha256(path), chunks, np.stack(withheld), rows, *of, strands)
+    of = _of(settings.get(methods[0], {}))
+    strands = tuple(strands_of(settings.get(method, {})) for method in methods)
+    return Scores(methods, targets, sha256(path), chunks, np.stack(withheld), rows, *of, strands)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
@@ -1144,6 +1147,7 @@ def perform(
                     for index, part in evaluated(folder.done):
                         folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
+            return_memory()
             finish(folder.folder, *finished(totals, folder.products))
             folder.remove(TABLES)
     return out
@@ -1387,7 +1391,9 @@ def clusters_of(sequences: Sequences) -> Int64:
         copies = copies[~has_locus[copies].all(axis=1)]
     group = groups(len(sequences), neighbours(sequences, -1), copies)
     _, first, number = np.unique(group, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number]  # numbered as they come
+    clusters: Int64 = np.argsort(np.argsort(first))[number]  # numbered as they come
+    return_memory()
+    return clusters
 
 
 def _from(first: int, total: int, progress: Progress | None) -> Callable[[int], None] | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kmerit.disk import AnyRows, NamedRows, StoredRows
+from kmerit.disk import AnyRows, NamedRows, StoredRows, return_memory
 from kmerit.errors import CountError, LabelError, UsageError
 from kmerit.results import MEASURES, Outcomes, Remark, codes
 from kmerit.sequences import Bool, Floats, Int64
@@ -262,6 +262,7 @@ def _tabulate(outcomes: Outcomes, columns: Iterable[Column], resamples: int, see
     for name_of_column, column in columns:
         names.append(name_of_column)
         values.append(column)
+    return_memory()
     keys = pd.DataFrame(names)
     for label, name in outcomes.class_names.items():
         for condition, holds in conditions.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kmerit.disk import AnyRows, StoredRows
+from kmerit.disk import AnyRows, StoredRows, return_memory
 from kmerit.errors import FormatError, SequenceError, UsageError, short
 from kmerit.results import GROUP, MEASURES, Outcomes, grouped
 from kmerit.sequences import Int64, Locus
@@ -377,6 +377,7 @@ class StoredOutcomes(Outcomes):
                 every[to] = values[of]
                 stored[name].write(start, every)
             start += len(part)
+        return_memory()
         return dict(stored)
 
     @cached_property

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.disk import AnyRows, NamedRows, StoredRows
+from kmerit.disk import AnyRows, NamedRows, StoredRows, return_memory
 from kmerit.errors import CountError, FormatError, UnknownName, UsageError
 from kmerit.formats import Shown, significant
 from kmerit.results import BOTH, Outcomes, Remark, codes
@@ -436,7 +436,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
         compared: Of one stratum.
         limits: Of the card; with none, no comparison decides.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     corrected = np.full(len(compared.pairs), np.nan)
     for control in CONTROLS:
@@ -465,7 +465,7 @@ def comparisons(compared: Compared, limits: Thresholds) -> dict[str, list[Compar
                 known(band_low[at]) if decides else None,
                 known(band_high[at]) if decides else None,
                 known(compared.margins[at]),
-                known((above[at] + norm.ppf(POWER)) * statistics.error[at]) if decides else None,
+                known((above[at] + ndtri(POWER)) * statistics.error[at]) if decides else None,
                 known(compared.tests[at]),
                 known(corrected[at]),
                 decides,
@@ -1215,6 +1215,7 @@ def judge(
         for each in prospects(outcomes.classes, calls, outcomes.clusters, [*names.values()], len(endpoint.methods))
     }
     compared: dict[int, Compared | None] = {}
+    return_memory()
     for label in names:
         # Classes are resampled independently of each other.
         of_class = right & (outcomes.classes == label)

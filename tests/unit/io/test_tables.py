@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,57 @@ def test_lines_end_as_on_any_system(tmp_path: Path, ends: str) -> None:
 
 def test_a_cell_may_be_as_long_as_a_chromosome(tmp_path: Path) -> None:
     assert read_sequences(write(tmp_path, f"sequence\n{'ACGT' * 100_000}\n")).lengths.tolist() == [400_000]
+
+
+@pytest.fixture(params=[1, 2, 4096])
+def few_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read tables and letters this many rows at a time."""
+    monkeypatch.setattr("kmerit.io.tables._TOGETHER", request.param)
+    monkeypatch.setattr("kmerit.io.files._TOGETHER", request.param)
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_tables_are_read_some_rows_at_a_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = 'name,sequence,label\na,acgt,0\n\n"b\nb", GGT ,1\nc,TTN,1\nd,aA,0\n,,\n , ,\n'
+    sequences = read_sequences(write(tmp_path, text))
+    assert sequences.names == ("a", "b\nb", "c", "d")
+    assert sequences.strings() == ["ACGT", "GGT", "TTN", "AA"]
+    assert sequences.labels is not None
+    assert sequences.labels.tolist() == [0, 1, 1, 0]
+    assert "blank rows at the end were left out: 2." in caplog.text
+    assert "in 2 of 4 sequences" in caplog.text
+
+
+@pytest.mark.usefixtures("few_rows")
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,ACGT", "b,AC", "c,AXC"], "line 4: 'c', position 1: .* found 'X'"),
+        (["a,ACGT", "b,AC", '"c', 'c",AC', "d,"], "line 6: 'd' is empty"),
+        (["a,ACGT", ",", "", "c,AC,1", "d,A,1", 'e,"A'], "line 7: .* a quote is never closed"),
+        (["a,ACGT", "b,A", "", "c,AC,1", "d,A,1"], "line 5: .* expected 2 cells as in the header, found 3"),
+        (["a,ACGT", "", ",,", "c,AC"], "line 4: .* expected 2 cells as in the header, found 3"),
+        (["a,ACGT", ",", "c,AC"], "line 3: the name is empty"),
+        (["a,ACGT", "b,AC", "a,AC"], r"line 4: the name 'a' occurs twice \(first: .*line 2\)"),
+        (["a,AC", "b,ACG", "c,ACG CGT"], "line 2: expected overlapping 3-mers with spaces between, found 'AC'"),
+        (["a,ACG", "b,ACG CGT", "c,ACG GGT"], "line 4: the 3-mers do not overlap"),
+    ],
+)
+def test_the_line_is_told_whatever_is_read_together(tmp_path: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_sequences(write(tmp_path, "\n".join(["name,sequence", *rows, ""])))
+
+
+def test_rows_cost_little_more_than_their_letters(tmp_path: Path) -> None:
+    path = write(tmp_path, "name,sequence,label\n" + "".join(f"s{i},{'ACGT' * 10},{i % 2}\n" for i in range(20_000)))
+    read_sequences(path)  # what is loaded for it
+    tracemalloc.start()
+    sequences = read_sequences(path)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(sequences) == 20_000
+    assert held / 20_000 < 150  # letters, name, label, offset
+    assert peak / 20_000 < 320  # and the file, and Python's own numbers and names of some rows
 
 
 def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
