@@ -112,13 +112,39 @@ def contexts_of_splits(
         ConfigError, FormatError: As `contexts`.
     """
     windows: dict[str, Sequences] = {}
-    left_out: dict[str, dict[str, int]] = {}
+    outside: dict[str, int] = {}
+    for split, rows in splits.items():
+        windows[split], inside = contexts(rows, genome, width)
+        outside[split] = int((~inside).sum())
+    kept, overlapping = without_shared(windows)
+    return kept, {split: {"outside": outside[split], "overlapping": overlapping[split]} for split in splits}
+
+
+def without_shared(splits: Mapping[str, Sequences]) -> tuple[dict[str, Sequences], dict[str, int]]:
+    """Leave out rows that share a nucleotide of the genome with one of an earlier split, in `ORDER`.
+
+    Args:
+        splits: By ``train``, ``validation`` and ``test``, rows of which each has a locus.
+
+    Returns:
+        The other rows of every split, and by split how many were left out.
+
+    Example:
+        >>> loci = [Locus("1", 0, 4, "+"), Locus("1", 9, 13, "+")]
+        >>> train = Sequences.from_strings(["ACGT", "GGTT"], loci=loci)
+        >>> test = Sequences.from_strings(["TTGG"], loci=[Locus("1", 11, 15, "-")])
+        >>> kept, left_out = without_shared({"train": train, "test": test})
+        >>> kept["train"].strings(), left_out
+        (['ACGT'], {'train': 1, 'test': 0})
+    """
+    kept: dict[str, Sequences] = {}
     before: list[Locus] = []
     for split in sorted(splits, key=ORDER.index):
-        part, inside = contexts(splits[split], genome, width)
-        loci = [locus for locus in part.loci or () if locus is not None]
+        loci = [locus for locus in splits[split].loci or () if locus is not None]
         overlapping = shared(loci, before)
-        windows[split] = part.take(~overlapping)
-        left_out[split] = {"outside": int((~inside).sum()), "overlapping": int(overlapping.sum())}
+        kept[split] = splits[split].take(~overlapping)
         before += [locus for locus, out in zip(loci, overlapping.tolist(), strict=True) if not out]
-    return {split: windows[split] for split in splits}, left_out
+    return (
+        {split: kept[split] for split in splits},
+        {split: len(splits[split]) - len(kept[split]) for split in splits},
+    )

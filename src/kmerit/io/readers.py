@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kmerit.disk import return_memory
 from kmerit.errors import ConfigError, FormatError, SequenceError, UsageError, short
-from kmerit.io.bed import BED, NARROW_PEAK, as_region, bed_sequences, region_sequences, table_windows
+from kmerit.io.bed import BED, NARROW_PEAK, as_region, bed_sequences, read_bed, region_sequences, table_windows
 from kmerit.io.fasta import read_fasta, read_fastq, write_fasta
 from kmerit.io.files import (
     PACKED,
@@ -284,6 +284,23 @@ def read_sequences(
         return table_windows(intervals, where, str(path), Path(genome), width, rename)
     _refuse_genome(genome, width, path)
     return _of_table(partial(read_table, local), str(path), columns | row_options)
+
+
+def count_intervals(path: str | Path) -> int:
+    r"""Count the intervals of a file, also those that no genome has.
+
+    Args:
+        path: BED, narrowPeak, or a table with a row per interval.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.bed"
+        >>> _ = path.write_text("chr1 10 20\nchr1 30 40\n".replace(" ", "\t"))
+        >>> count_intervals(path)
+        2
+    """
+    kind = suffix_of(Path(path), (*READABLE, *BED))
+    return len(read_bed(Path(path), kind in NARROW_PEAK).loci) if kind in BED else read_table(Path(path))[0].num_rows
 
 
 def _of_table(read: Callable[[], tuple[pa.Table, Where]], source: str, options: Mapping[str, Any]) -> Sequences:

@@ -269,6 +269,27 @@ def _model(row: Row) -> str:
     return str(row["model"]) if row["seed"] < 0 else f"seed {row['seed']}"
 
 
+def _constant(constant: Sequence[Row]) -> list[str]:
+    """Tell how often a method ranked nothing, where one did."""
+    methods = list(dict.fromkeys(row["method"] for row in constant if row["constant"]))
+    counts: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    for row in constant:
+        if row["method"] in methods:
+            place = (row["task"], row["class"], row["length"])
+            counts.setdefault(place, {}).setdefault(row["method"], []).append(row)
+    rows = (
+        {
+            **dict(zip(("task", "class", "length"), place, strict=True)),
+            **{
+                method: f"{sum(row['constant'] for row in each)} of {sum(row['sequences'] for row in each)}"
+                for method, each in by_method.items()
+            },
+        }
+        for place, by_method in counts.items()
+    )
+    return [text.RANKS_NOTHING, table(rows, ["task", "class", "length"])] if methods else []
+
+
 def regimes(
     path: Path,
     verdicts: Sequence[Row],
@@ -279,6 +300,7 @@ def regimes(
     lengths: Sequence[int],
     models: Sequence[Row],
     places: Sequence[Row],
+    constant: Sequence[Row] = (),
     tile: int | None = None,
     tasks: Mapping[str, str] | None = None,
 ) -> Path:
@@ -294,6 +316,7 @@ def regimes(
         lengths: From the shortest to the longest, nt.
         models: As in ``models.csv``.
         places: As in ``places.csv``.
+        constant: As in ``regimes.json``.
         tile: Lengths beyond it were read in tiles of as many nucleotides.
         tasks: What registered tasks are, with their known faults, by name.
     """
@@ -352,7 +375,8 @@ def regimes(
     )
     where = []
     if len(lengths) > 1:
-        where = ["## Where the first positions lie", text.central(lengths[0], places[0]["n"])]
+        taken = sorted({row["n"] for row in places})
+        where = ["## Where the first positions lie", text.central(lengths[0], taken[0], taken[-1])]
         where.append(table(placed, ["task", "class", "length"]))
     omitted = (
         {
@@ -377,6 +401,7 @@ def regimes(
         "## How many models a method is faithful to",
         text.REGIME_VERDICTS,
         table(faithful, ["task", "class", "length", "operator"]),
+        *_constant(constant),
         "## Where methods agree",
         text.REGIME_AGREEMENT,
         table(agreed),

@@ -1245,17 +1245,23 @@ def shares_rows(sequences: int, left_out: int) -> str:
     )
 
 
-def central(shortest: int, n: int) -> str:
-    """Say what share of first positions is compared.
+RANKS_NOTHING = (
+    "Where a method gives a sequence one score throughout, it ranks nothing: its first positions are drawn, and count "
+    "with the others in verdicts, agreement and shares. How many of its sequences, over all models:"
+)
+
+
+def central(shortest: int, least: int, most: int) -> str:
+    """Say what share of first positions is compared: as many as the highest count, which may depend on the length.
 
     Example:
-        >>> central(200, 20)
+        >>> central(200, 20, 20)
         'Share of the first 20 positions in the 200 nt around the centre, mean over models; *even*: if spread evenly.'
+        >>> central(200, 20, 40)[:40]
+        'Share of the first 20 to 40 positions (a'
     """
-    return (
-        f"Share of the first {n} positions in the {shortest} nt around the centre, mean over models; *even*: if spread "
-        f"evenly."
-    )
+    n = f"{least} positions" if least == most else f"{least} to {most} positions (a share of the length)"
+    return f"Share of the first {n} in the {shortest} nt around the centre, mean over models; *even*: if spread evenly."
 
 
 def rows_left_out(longest: int) -> str:

@@ -35,7 +35,7 @@ from kmerit.training.data import Splits, load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
 from kmerit.trials.operators import check_room, operator_named
-from kmerit.trials.rankings import check_counts, mutation_order
+from kmerit.trials.rankings import SHARE, as_numbers, check_counts, mutation_order
 from kmerit.trials.verdicts import judge, mean_over_draws
 from kmerit.uncertainty import concordance, mean_interval, shifted_concordance, variance_shares
 
@@ -68,7 +68,9 @@ class RegimesConfig(Table):
     models: dict[str, list[str]] = Field({}, description="by task, models that are loaded; in place of seeds")
     operators: list[str] = Field(["random_other"], min_length=1)
     methods: list[str] = Field(min_length=2)
-    counts: list[int] = Field([5, 10, 20], min_length=1, description="nucleotides mutated, above 0")
+    counts: list[int | str] = Field(
+        [5, 10, 20], min_length=1, description='nucleotides mutated, above 0, or shares of each length, "10%"'
+    )
     per_class: int = Field(100, ge=2, description="test sequences on trial")
     train_per_class: int | None = Field(None, ge=2, description="training rows; all by default")
     validation_per_class: int | None = Field(None, ge=2, description="validation rows; all by default")
@@ -94,7 +96,12 @@ class RegimesConfig(Table):
                 raise ValueError(f"{key}: one is named twice")
         if self.tile is not None and self.training.get("jitter"):
             raise ValueError("training.jitter moves a crop inside its row, and tiles have no place to go. Leave it out")
-        if min(self.lengths) < 1 or min(self.counts) < 1:
+        if "all" in self.counts:
+            raise ValueError("counts: where all positions are mutated every ranking is alike. Leave 'all' out")
+        numbers = [float(share[1]) if (share := SHARE.fullmatch(str(count))) else count for count in self.counts]
+        if unknown := [each for each in numbers if isinstance(each, str)]:
+            raise ValueError(f"counts: expected whole numbers, or shares such as '10%', got {unknown[0]!r}")
+        if min(self.lengths) < 1 or min(map(float, numbers)) <= 0:
             raise ValueError("lengths and counts: expected at least 1 nucleotide")
         return self
 
@@ -196,6 +203,37 @@ def tiles_of(config: RegimesConfig, length: int) -> Tiles | None:
     return None if config.tile is None or length <= config.tile else Tiles(config.tile)
 
 
+def numbers_of(config: RegimesConfig, rows: Sequences) -> list[int]:
+    """Return how many nucleotides are mutated in rows of one length; a share of it is rounded, at least 1.
+
+    Raises:
+        CountError: A share above 100 %.
+
+    Example:
+        >>> design = {"tasks": {"few": {"task": "ienhancer_2l"}}, "lengths": [50, 100], "seeds": [0]}
+        >>> config = RegimesConfig.parse({**design, "methods": ["attention", "lrp"], "counts": [5, "10%", "20%"]})
+        >>> numbers_of(config, Sequences.from_strings(["ACGTT" * 10]))
+        [5, 10]
+    """
+    return list(dict.fromkeys(int(number) for number in as_numbers(config.counts, rows)))
+
+
+def constant_of(scores: Mapping[str, Attribution], rows: Sequences) -> list[dict[str, Any]]:
+    """Count the sequences that a method gives one score throughout: that ranks nothing, and its order is drawn.
+
+    Returns:
+        Per class and method ``class``, ``method``, ``constant`` and ``sequences``.
+    """
+    labels, result = np.asarray(rows.labels), []
+    for method, own in scores.items():
+        constant = np.array([np.ptp(own[i]) == 0 for i in range(len(rows))], dtype=np.bool_)
+        for label in np.unique(labels).tolist():
+            of_class = constant[labels == label]
+            counts = {"constant": int(of_class.sum()), "sequences": of_class.size}
+            result.append({"class": label, "method": method, **counts})
+    return result
+
+
 def training_rows(rows: Sequences, tiles: Tiles | None) -> Sequences:
     """Take training rows apart as they are read: every tile of a row has the row's label.
 
@@ -229,8 +267,8 @@ def study(
         sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task, length, model and class
         (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the design has none
         (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv`` where the first
-        positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are
-        absent.
+        positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the scores that rank nothing
+        (`constant_of`), the verdicts, and why shares are absent.
 
     Raises:
         ConfigError: A config that is wrong or no grid; nothing was written.
@@ -262,6 +300,7 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
     _check(config, rows)
     tables, agreements, places, verdicts = [], [], [], []
     models: list[dict[str, Any]] = []
+    constant: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
     recorded = config.model_dump(mode="json", exclude=None if config.tile else {"tile"})  # as before there were tiles
     with study_folder(out, recorded, free=("seeds", "operators"), watch=watch, **inputs) as folder:
@@ -274,13 +313,14 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                     models.append({**keys, **accuracy_of(arm, model, task.test, length, config)})
                     agreements.append(agreement_of(scores, trial, config).assign(**keys))
                     places.append(places_of(scores, trial, config).assign(**keys))
+                    constant += [{**keys, **each} for each in constant_of(scores, trial)]
                     for operator in config.operators:
                         outcomes = arm.mutate(
                             model,
                             trial,
                             scores,
                             name=_folder(operator),
-                            counts=[0, *config.counts],
+                            counts=[0, *numbers_of(config, trial)],
                             replicates=config.replicates,
                             random_sets=config.random_sets,
                             operator=operator,
@@ -307,7 +347,8 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
         else:
             write_csv(out / "shares.csv", shares)
         left_out = {name: each.left_out for name, each in rows.items()}
-        write_json(out / "regimes.json", {"left_out": left_out, "no_shares": reason, "verdicts": verdicts})
+        facts = {"left_out": left_out, "no_shares": reason, "constant": constant, "verdicts": verdicts}
+        write_json(out / "regimes.json", facts)
         listed = None if shares is None else _records(shares)
         return reports.regimes(
             out / "regimes.md",
@@ -319,6 +360,7 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
             sorted(config.lengths),
             models,
             _records(placed),
+            constant,
             config.tile,
             {name: find_task(source["task"]).description for name, source in config.tasks.items() if "task" in source},
         )
@@ -334,7 +376,7 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
     for name, task in rows.items():
         shortest = cropped(task.trial, min(config.lengths))
         check_room(operators, shortest)
-        check_counts(config.counts, int(shortest.lengths.min()), shortest.names[0])
+        check_counts(numbers_of(config, shortest), int(shortest.lengths.min()), shortest.names[0])
         for model in config.models.get(name, ()):
             longest = max(config.lengths)
             replace(load_model(model), tiles=tiles_of(config, longest)).check(cropped(task.trial, longest))
@@ -417,7 +459,7 @@ def places_of(scores: Mapping[str, Attribution], rows: Sequences, config: Regime
     """
     import pandas as pd
 
-    n, part = max(config.counts), Crop(min(config.lengths), "center")
+    n, part = max(numbers_of(config, rows)), Crop(min(config.lengths), "center")
     labels, result = np.asarray(rows.labels), []
     for method in config.methods:
         shares, even = np.zeros(len(rows)), np.zeros(len(rows))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kmerit.datasets.contexts import contexts_of_splits
+from kmerit.datasets.contexts import contexts_of_splits, without_shared
 from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
 from kmerit.datasets.negatives import Kind, draw_positives, make_backgrounds
 from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
@@ -26,7 +26,7 @@ from kmerit.errors import ConfigError, LabelError, SequenceError
 from kmerit.formats import percent
 from kmerit.io.crops import Crop, prepare
 from kmerit.io.genome import Genome
-from kmerit.io.readers import read_sequences, splits_of
+from kmerit.io.readers import count_intervals, read_sequences, splits_of
 from kmerit.models.tokenizers import CLS, MASK, SEP, SPECIAL, UNK, Overlapping, Tokenizer, token_ids
 from kmerit.sequences import Bool, Int8, Int64, N, Sequences, Tokens, reverse_complement
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
@@ -497,7 +497,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
             raw, left_out = contexts_of_splits(raw, Genome.open(config.genome), config.width)
             crop, min_length = None, 1
     elif config.train is not None:
-        raw = _files(config)
+        raw, left_out = _files(config)
         crop, min_length, drop_n, name, classes = None, 1, True, Path(config.train).name, None
     else:
         raise ConfigError("Fine-tuning needs labelled sequences: task = 'epdnew_nontata', or train = 'file.csv'.")
@@ -518,9 +518,12 @@ def load_splits(config: FinetuneConfig) -> Splits:
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)
 
 
-def _files(config: FinetuneConfig) -> dict[str, Sequences]:
-    def read(path: str, split: str | None = None) -> Sequences:
-        return read_sequences(
+def _files(config: FinetuneConfig) -> tuple[dict[str, Sequences], dict[str, dict[str, int]]]:
+    """Read the files of all splits; of windows around loci, also count which are left out, see `contexts_of_splits`."""
+    left_out: dict[str, dict[str, int]] = {}
+
+    def read(part: str, path: str, split: str | None = None) -> Sequences:
+        rows = read_sequences(
             path,
             sequence_column=config.sequence_column,
             label_column=config.labels or config.label_column,
@@ -533,21 +536,35 @@ def _files(config: FinetuneConfig) -> dict[str, Sequences]:
             width=config.width,
             coordinates=config.coordinates,
         )
+        if config.genome is not None and config.width is not None:
+            left_out[part] = {"outside": count_intervals(path) - len(rows)}
+        return rows
 
     folder = str(config.train)
     split_names = splits_of(folder)
-    raw = {"train": read(folder, split_names.get("train"))}
+    raw = {"train": read("train", folder, split_names.get("train"))}
     if config.validation is not None:
-        raw["validation"] = read(config.validation)
+        raw["validation"] = read("validation", config.validation)
     elif "validation" in split_names:
-        raw["validation"] = read(folder, split_names["validation"])
+        raw["validation"] = read("validation", folder, split_names["validation"])
     elif config.validation_share > 0:
         raw["train"], raw["validation"] = carve(raw["train"], config.validation_share)
     if config.test is not None:
-        raw["test"] = read(config.test)
+        raw["test"] = read("test", config.test)
     elif "test" in split_names:
-        raw["test"] = read(folder, split_names["test"])
-    return {split: _numbered(part, raw["train"], split, config) for split, part in raw.items()}
+        raw["test"] = read("test", folder, split_names["test"])
+    raw = {split: _numbered(part, raw["train"], split, config) for split, part in raw.items()}
+    if left_out:
+        raw, overlapping = without_shared(raw)
+        for part, number in overlapping.items():
+            left_out.setdefault(part, {})["overlapping"] = number
+            if number:
+                others = "test" if part == "validation" else "test or validation"
+                _LOG.warning(
+                    f"{part}: left out, as they share a nucleotide with a window of {others}: {number} of "
+                    f"{len(raw[part]) + number} windows."
+                )
+    return raw, left_out
 
 
 def _numbered(part: Sequences, train: Sequences, split: str, config: FinetuneConfig) -> Sequences:

@@ -82,6 +82,23 @@ def test_windows_that_reach_into_another_split_are_left_out(genome: Genome) -> N
     }
 
 
+def test_windows_of_ones_own_files_are_left_out_too(genome: Genome, tmp_path: Path) -> None:
+    def write(name: str, *places: tuple[int, int, int]) -> str:
+        lines = [f"chr1,{start},{end},{label}" for start, end, label in places]
+        (tmp_path / name).write_text("\n".join(["chrom,start,end,label", *lines, ""]))
+        return str(tmp_path / name)
+
+    train = write("train.csv", (1100, 1110, 0), (1118, 1128, 1), (1200, 1210, 1), (1300, 1310, 0), (1005, 1015, 1))
+    test = write("test.csv", (1140, 1150, 0), (1250, 1260, 1), (1392, 1398, 1))
+    recipe = {"train": train, "test": test, "genome": str(genome.path), "width": 40, "validation_share": 0}
+    splits = load_splits(FinetuneConfig.parse(recipe))
+    assert splits.test is not None
+    assert [locus.start for locus in splits.train.loci or () if locus] == [1085, 1185]
+    assert [locus.start for locus in splits.test.loci or () if locus] == [1125, 1235]
+    counts = {split: (each["outside"], each["overlapping"]) for split, each in splits.dropped.items()}
+    assert counts == {"train": (2, 1), "test": (1, 0)}
+
+
 def test_another_assembly_and_another_strand_are_refused(genome: Genome) -> None:
     given = rows((1100, 1120, "+"))
     moved = Sequences.from_strings(given.strings(), given.labels, given.names, [Locus("chr1", 1101, 1121, "+")])

@@ -14,6 +14,7 @@ import pytest
 import kmerit as km
 from helpers.faulty_sets import random_parts
 from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunMismatch
+from kmerit.io.scores import read_attributions
 from kmerit.report import text
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
@@ -208,6 +209,31 @@ def test_loaded_models_have_no_shares_and_the_page_says_why(tmp_path: Path, desi
     cells = pd.read_parquet(tmp_path / "out" / "study.parquet")
     assert set(cells["model"]) == {"bundled:promoter"}
     assert set(cells["operator"]) == {"shuffle"}
+
+
+def test_budgets_may_be_shares_of_each_length(tmp_path: Path, design: dict[str, Any]) -> None:
+    page = km.study(loaded(design, counts=[2, "10%"], operators=["random_other"]), tmp_path / "out")
+    table = pd.read_parquet(page.parent / "study.parquet")
+    assert {length: sorted(set(part["n"])) for length, part in table.groupby("length")} == {44: [2, 4], 60: [2, 6]}
+    places = pd.read_csv(page.parent / "places.csv")
+    assert dict(zip(places["length"], places["n"], strict=True)) == {44: 4, 60: 6}
+    assert "the first 4 to 6 positions (a share of the length)" in page.read_text()
+
+
+def test_maps_that_rank_nothing_are_counted_on_the_page(tmp_path: Path, design: dict[str, Any]) -> None:
+    page = km.study(loaded(design, methods=["gradcam", "attention"], operators=["random_other"]), tmp_path / "out")
+    facts = json.loads((page.parent / "regimes.json").read_text())["constant"]
+    found = {}
+    for row in facts:
+        scores = read_attributions(next(page.parent.glob(f"mine/{row['length']}/*/scores.parquet")))[row["method"]]
+        own = [
+            np.unique(scores[i]).size == 1 for i, name in enumerate(scores.names) if int(name[1:]) % 2 == row["class"]
+        ]
+        assert (row["constant"], row["sequences"]) == (sum(own), len(own))
+        found[row["method"]] = found.get(row["method"], 0) + row["constant"]
+    assert found["attention"] == 0
+    assert found["gradcam"] > 0
+    assert text.RANKS_NOTHING in page.read_text()
 
 
 def test_a_length_that_a_loaded_model_cannot_take_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
