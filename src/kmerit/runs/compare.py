@@ -186,7 +186,7 @@ def trials_inside(folder: Path) -> list[Path]:
     for depth in range(1, 6):
         for about in folder.glob("*/" * depth + ABOUT):
             record, place = read_record(about), about.parent
-            if record is None or OPERATOR not in record["settings"].get("operators", [OPERATOR]):
+            if record is None or OPERATOR not in record.get("settings", {}).get("operators", [OPERATOR]):
                 continue
             if place.name == "outcomes":  # of a trial, or of a task of a run
                 run = place.parent.parent.parent
