@@ -161,6 +161,7 @@ def test_shuffle_keeps_dinucleotides_and_stays_near_what_was_chosen(
 ) -> None:
     bases, chosen = case
     operator = operator_named(f"shuffle({width})")
+    assert operator.room == width
     mutants = apply(operator, bases, chosen, seed)
     reach = width // 2
     near = np.array([[row[max(0, i - reach) : i + reach + 1].any() for i in range(bases.size)] for row in chosen])

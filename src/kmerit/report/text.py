@@ -1541,10 +1541,11 @@ DEPARTURES = (
 
 PAIRS = (
     "An effect is how far the explained logit falls, averaged over the three other bases at each position; exact. The "
-    "interaction of a pair is its joint effect less the sum of its two single effects: below 0, each position needs "
-    "the other (conjunction); above 0, each can replace the other (redundant). Shifted: the same positions rotated "
-    "along the sequence, what any two positions of this model do. Bands hold over all rows at once; intervals are of "
-    "one row."
+    "interaction of a pair is its joint effect less the sum of its two single effects: below 0, the positions "
+    "need each other (conjunction; a pure one has half of the sum); above 0, each can replace the other (redundant). "
+    "An output near its floor looks like a conjunction, one near its ceiling redundant. Shifted: the same "
+    "positions rotated along the sequence, what any two positions of this model do. Bands hold over all rows at once; "
+    "intervals are of one row."
 )
 
 
@@ -1571,8 +1572,14 @@ def _pair_kind(how: str) -> Sentence:
 
 _INTERACTIONS: Mapping[str, Sentence] = {
     "additive": _pair_kind("the positions it ranks first act alone; their effects add up"),
-    "redundant": _pair_kind("the positions it ranks first stand in for each other"),
-    "conjunction": _pair_kind("the positions it ranks first need each other"),
+    "redundant": _pair_kind(
+        "the positions it ranks first take more together than their sum; they stand in for each other, "
+        "or the output is saturated"
+    ),
+    "conjunction": _pair_kind(
+        "the positions it ranks first take less together than their sum; they need each other, "
+        "or the output is saturated"
+    ),
     "undecided": _pair_kind("whether the positions it ranks first act together is not shown"),
     "none_of_class": "{class_name}: no pair is judged, as all {mistaken} sequences are misclassified.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 from kmerit.errors import FormatError, RunError, SequenceError, UnknownName, UsageError
 from kmerit.io.scores import read_attributions
 from kmerit.results import Attributions, Outcomes
-from kmerit.runs.pipeline import RunFolder
+from kmerit.runs.pipeline import CONFIG, RunFolder
 from kmerit.runs.settings import RunConfig
-from kmerit.store import begin, hold, sha256
+from kmerit.runs.study import STUDY
+from kmerit.store import begin, hold, read_record, sha256
 from kmerit.trials.execution import scores_digest
 from kmerit.trials.outcomes import ABOUT, read_outcomes
 from kmerit.trials.side_by_side import Side, SideBySide, side_by_side
+from kmerit.trials.verdicts import OPERATOR
 
 if TYPE_CHECKING:
     from kmerit.results import Attribution
@@ -27,6 +30,8 @@ Trial = str | os.PathLike[str] | Outcomes
 Scores = str | os.PathLike[str] | Mapping[str, "Attribution"]
 """What a trial ranked: the file of `attribute`, or what that gave."""
 SETTINGS = "compare.json"
+NAMED = 3
+"""How many of the trials inside a folder an error names."""
 
 
 def compare(
@@ -56,7 +61,7 @@ def compare(
         UsageError: Fewer than two runs, two of one name, or no method that all have.
         SequenceError: Other sequences, crops, labels, or scores that are not those of the trial.
         RunMismatch: Other operators, counts, draws or other settings; they are named, with both values.
-        FormatError: A folder that holds no finished trial.
+        FormatError: A folder that holds no finished trial; those inside it, as in a study's, are named.
 
     Example:
         >>> import kmerit as km
@@ -126,7 +131,7 @@ def _open(name: str, trial: Trial, task: str | None, scores: Scores | None) -> S
     settings = RunFolder(folder).settings()
     if settings is None:
         if not (folder / "outcomes").is_dir():
-            raise FormatError(f"{folder}: holds no run, and no trial. Give the folder of kmerit run or kmerit trial.")
+            raise FormatError(_no_trial(folder))
         return _with_scores(Side(name, read_outcomes(folder / "outcomes")), scores)
     if scores is not None:
         raise UsageError(f"scores of {name!r}: {folder} is a run, which holds its own. Leave them out.")
@@ -143,6 +148,52 @@ def _open(name: str, trial: Trial, task: str | None, scores: Scores | None) -> S
     if (classes := config.tasks[of].classes) is not None:
         outcomes = replace(outcomes, settings={**outcomes.settings, "classes": classes})
     return _with_scores(Side(name, outcomes), place / "attributions.parquet")
+
+
+def _no_trial(folder: Path) -> str:
+    """Say that a folder is no trial, and which folders inside it are."""
+    inside = trials_inside(folder)
+    study = (folder / STUDY).exists()
+    if not inside:
+        what = "a study's folder, with no finished trial yet" if study else "holds no run, and no trial"
+        return f"{folder}: {what}. Give the folder of kmerit run or kmerit trial."
+    places = ", ".join(shlex.quote(str(each)) for each in inside[:NAMED])
+    more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+    if study:
+        return (
+            f"{folder}: a study's folder is not compared as a whole. Give trials inside it, of the same sequences: "
+            f"{places}{more}."
+        )
+    return f"{folder}: holds no run, and no trial. Give what is inside it: {places}{more}."
+
+
+def trials_inside(folder: Path) -> list[Path]:
+    """Find what can be compared up to five folders down: runs, and finished trials with what decides a verdict.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> from kmerit.runs.study import Study
+        >>> rows, model = km.Sequences.from_strings(["TATAAAGG"]), km.load_model("bundled:promoter")
+        >>> study = Study(Path(tempfile.mkdtemp()))
+        >>> scores = study.attribute(model, rows, ["rollout"])
+        >>> for operator in ("random_other", "complement"):
+        ...     _ = (study / "mine").mutate(model, rows, scores, operator, operator=operator, counts=[1])
+        >>> [str(each.relative_to(study.folder)) for each in trials_inside(study.folder)]
+        ['mine/random_other']
+    """
+    found = set()
+    for depth in range(1, 6):
+        for about in folder.glob("*/" * depth + ABOUT):
+            record, place = read_record(about), about.parent
+            if record is None or OPERATOR not in record.get("settings", {}).get("operators", [OPERATOR]):
+                continue
+            if place.name == "outcomes":  # of a trial, or of a task of a run
+                run = place.parent.parent.parent
+                place = run if (run / CONFIG).exists() else place.parent
+            if place != folder:
+                found.add(place)
+    return sorted(found)
 
 
 def _with_scores(side: Side, scores: Scores | None) -> Side:

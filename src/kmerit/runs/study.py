@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from kmerit.results import Attribution, Outcomes
     from kmerit.training.data import Splits
 
+STUDY = "study.json"
+"""What a study's folder is recognised by: its settings."""
 VERDICT = ("method", "label", "verdict", "excess", "low", "high", "control")
 """What `Retrained` keeps of a verdict."""
 
@@ -97,7 +99,7 @@ def study_folder(
         by_content = [source.names, source.digests] if isinstance(source, Sequences) else source.digest
         recorded[name] = by_content if isinstance(by_content, str) else json_digest(by_content)
     with hold(out):
-        begin(out / "study.json", "a study", recorded, free=free, own=notes)
+        begin(out / STUDY, "a study", recorded, free=free, own=notes)
         yield Study(out, watch)
 
 

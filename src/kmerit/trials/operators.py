@@ -64,7 +64,7 @@ class Operator:
             generators to alleles ``[position]``.
         source: What is asked for: ``EFFECTS``, the exact change of the explained logit by each substitution; or the
             probabilities of each letter, of the masked language model of this name; or the flank, of ``genome``.
-        room: Nucleotides that a sequence must have.
+        room: Nucleotides that a sequence must have: the width of a window that was asked for.
         refill: In place of ``mutate`` where flanks are read: bases ``[position]``, the chosen positions ``bool [mutant,
             position]`` and the flank ``[position, base]`` to mutants.
         genome: The FASTA of the flanks.
@@ -269,6 +269,9 @@ _WITH_WIDTH = re.compile(r"(\w+)\((\d{1,6})\)")
 def operator_named(name: str) -> Operator:
     """Find an operator; ``block(25)`` and ``shuffle(101)`` say how many nucleotides a window has.
 
+    A sequence must be as long as the window that is asked for (`check_room`). ``shuffle`` without a width asks for
+    none: it rearranges up to 5 nt on either side of what was chosen, fewer in a shorter sequence.
+
     ``infill(MODEL)`` names the masked language model that letters are drawn from, ``delete(GENOME)`` the FASTA that
     the end is refilled from.
 
@@ -298,8 +301,8 @@ def operator_named(name: str) -> Operator:
             if width < 1 or (base == "shuffle" and (width < 3 or width % 2 == 0)):
                 least = "an odd number of nt from 3" if base == "shuffle" else "at least 1 nt"
                 raise UsageError(f"{name}: expected {least} for the window, got {width}.")
-            operator = _OF_WIDTH[base](width)
-            return OPERATORS[base] if operator.summary == OPERATORS[base].summary else replace(operator, name=name)
+            operator, usual = _OF_WIDTH[base](width), OPERATORS[base]
+            return replace(operator, name=base if operator.summary == usual.summary else name, room=width)
     if name not in OPERATORS:
         raise UnknownName("operator", name, OPERATORS)
     return OPERATORS[name]
@@ -314,13 +317,13 @@ def check_room(operators: Iterable[Operator], sequences: Sequences) -> None:
     Example:
         >>> check_room([operator_named("block(25)")], Sequences.from_strings(["ACGT"]))
         Traceback (most recent call last):
-        kmerit.errors.CountError: block(25) replaces a window of 25 nt; 'seq0' has 4. Give a narrower one, or leave ...
+        kmerit.errors.CountError: block(25) needs a window of 25 nt; 'seq0' has 4. Give a narrower one, or leave ...
     """
     shortest = int(np.argmin(sequences.lengths))
     for operator in operators:
         if operator.room > (length := int(sequences.lengths[shortest])):
             raise CountError(
-                f"{operator.name} replaces a window of {operator.room} nt; {sequences.names[shortest]!r} has {length}. "
+                f"{operator.name} needs a window of {operator.room} nt; {sequences.names[shortest]!r} has {length}. "
                 f"Give a narrower one, or leave shorter sequences out (--min-length)."
             )
 

@@ -1,9 +1,10 @@
 """Pairs: do two positions that a method ranks first act alone, stand in for each other, or need each other?
 
 Exact: every single and every double substitution of the highest-scored positions is classified, three alleles at each.
-The interaction of a pair is its joint effect less the sum of the two single effects. Below 0, either position alone
-takes most of what both take: a conjunction. Above 0, each stands in for the other: they are redundant, and mutating one
-at a time shows little of them.
+The interaction of a pair is its joint effect less the sum of the two single effects. Below 0, both take less than the
+sum: a conjunction, pure where either alone takes all that both take (half of the sum). Above 0, each stands in for the
+other: they are redundant, and mutating one at a time shows little of them. An output near its floor or ceiling looks
+the same, though its positions act alone before it is bounded.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Pairs(Tables):
     Attributes:
         summary: A row per class, method and distance (``all``, ``near``: up to 10 nt, ``far``): the mean over sequences
             of the sum of the single effects, of the joint effect and of the interaction, in logits a pair; their
-            ``ratio`` (joint to sum: 1 where effects add up, 0.5 for a conjunction of equals, above 1 for redundant
+            ``ratio`` (joint to sum: 1 where effects add up, 0.5 for a pure conjunction, above 1 for redundant
             ones); the interval of the interaction, alone, and its band, which holds over all rows at once; the
             ``kind``; and the interaction of the same positions moved round the sequence (``shifted``), with the
             ``difference`` from that and its interval: what any two positions of this model do.
@@ -124,8 +125,10 @@ def pairs(
 
     A method's signal in a class is a ``conjunction`` where the band of the interaction lies below 0, ``redundant``
     where it lies above, and ``additive`` where it lies within 10 % of the mean sum of the single effects on either
-    side; else ``undecided``, as it is where mutating both does not lower the logit on average. Classes are judged on
-    the sequences that the model classifies correctly.
+    side; else ``undecided``, as it is where mutating both does not lower the logit on average. So every clear
+    shortfall of the joint effect is a conjunction, whether the ``ratio`` is 0.5 (a pure one) or 0.75, and an output
+    near its floor looks the same, as one near its ceiling looks redundant. Classes are judged on the sequences that
+    the model classifies correctly.
 
     Args:
         model: What is asked.

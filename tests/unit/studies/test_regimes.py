@@ -258,7 +258,8 @@ def test_a_length_that_a_new_model_cannot_take_is_refused_before_training(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"operators": ["block(50)"]}, r"block\(50\) replaces a window of 50 nt; .* has 44"),
+        ({"operators": ["block(50)"]}, r"block\(50\) needs a window of 50 nt; .* has 44"),
+        ({"operators": ["shuffle(45)"]}, r"shuffle\(45\) needs a window of 45 nt; .* has 44"),
         ({"counts": [2, 45]}, "45"),
     ],
 )

@@ -1,5 +1,6 @@
 """Operators draw what they say they draw."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from kmerit.sequences import Locus, Sequences, decode, encode, reverse_complemen
 from kmerit.trials.controls import RANDOM
 from kmerit.trials.design import Design, mutants_of
 from kmerit.trials.execution import answers_of, maskers_of
-from kmerit.trials.operators import OPERATORS, composition, operator_named
+from kmerit.trials.operators import OPERATORS, check_room, composition, operator_named
 from kmerit.trials.rankings import order_named
 
 UNIFORM = np.full(4, 0.25)
@@ -87,8 +88,9 @@ def test_widths_that_cannot_be(name: str, message: str) -> None:
 
 
 def test_a_width_that_is_the_usual_one_is_the_same_operator() -> None:
-    assert operator_named("block(10)") is OPERATORS["block"]
-    assert operator_named("shuffle(11)") is OPERATORS["shuffle"]
+    for wide, usual in (("block(10)", "block"), ("shuffle(11)", "shuffle")):
+        assert operator_named(wide).name == usual
+        assert alleles(wide, "ACGGTCATTC" * 3).tolist() == alleles(usual, "ACGGTCATTC" * 3).tolist()
     assert operator_named("block(25)").name == "block(25)"
 
 
@@ -116,13 +118,23 @@ def test_harshest_and_mildest_measure_the_model_itself(model: Model, sequences: 
     assert outcomes.diagnostics["ranking_evaluations"] == {"single substitutions": 3 * int(sequences.lengths.sum())}
 
 
-def test_a_sequence_without_room_is_named(model: Model, sequences: Sequences) -> None:
+@pytest.mark.parametrize("operator", ["block(25)", "shuffle(23)"])
+def test_a_sequence_without_room_is_named(model: Model, sequences: Sequences, operator: str) -> None:
     scores = km.attribute(model, sequences, ["lrp"])
-    with pytest.raises(CountError, match=r"^block\(25\) replaces a window of 25 nt; 'seq9' has 21\."):
-        km.mutate(model, sequences, scores, counts=[2], operator="block(25)")
-    grid = km.Grid(counts=(2,), operators=("block(25)",), operator_count=2, ism_per_class=0, greedy_per_class=0)
-    with pytest.raises(CountError, match=r"^block\(25\)"):
+    width = operator[-3:-1]
+    with pytest.raises(CountError, match=rf"^{re.escape(operator)} needs a window of {width} nt; 'seq9' has 21\."):
+        km.mutate(model, sequences, scores, counts=[2], operator=operator)
+    grid = km.Grid(counts=(2,), operators=(operator,), operator_count=2, ism_per_class=0, greedy_per_class=0)
+    with pytest.raises(CountError, match=rf"^{re.escape(operator)}"):
         km.trial(model, sequences, scores, grid)
+
+
+def test_every_width_that_is_asked_for_must_fit_and_one_that_is_not_need_not() -> None:
+    short = Sequences.from_strings(["ACGGTCAT"])
+    for name in ("shuffle(11)", "block(10)", "block"):
+        with pytest.raises(CountError, match=rf"^{name.partition('(')[0]} needs a window of 1[01] nt; 'seq0' has 8\."):
+            check_room([operator_named(name)], short)
+    check_room([operator_named(name) for name in ("shuffle", "shuffle(7)", "block(8)")], short)
 
 
 def test_what_was_changed_beyond_what_was_chosen_is_counted(model: Model, sequences: Sequences) -> None:

@@ -10,6 +10,7 @@ import torch
 import kmerit as km
 from kmerit.errors import CountError, RunMismatch, UsageError
 from kmerit.models.model import Model
+from kmerit.report.text import sentence
 from kmerit.sequences import Sequences
 from kmerit.trials.pairs import kind_of, pairs
 
@@ -17,7 +18,10 @@ LENGTH, FIRST, SECOND = 60, 12, 40
 
 
 class Planted(torch.nn.Module):
-    """Two letters A that a model reads together (and), either of which it reads (or), or each by itself (sum)."""
+    """Two letters A that a model reads together (and), either of which it reads (or), or each by itself (sum).
+
+    By itself, too, but bounded: where one mutation takes most of what can be taken (floor), or little (ceiling).
+    """
 
     def __init__(self, logic: str) -> None:
         super().__init__()
@@ -25,7 +29,13 @@ class Planted(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         a, b = x[:, 0, FIRST], x[:, 0, SECOND]
-        signal = {"and": a * b, "or": a + b - a * b, "sum": (a + b) / 2}[self.logic]
+        signal = {
+            "and": a * b,
+            "or": a + b - a * b,
+            "sum": (a + b) / 2,
+            "floor": torch.clamp(2 * (a + b) - 1, min=0) / 3,
+            "ceiling": torch.clamp(3 * (a + b), max=4) / 4,
+        }[self.logic]
         strength = 4 + x[:, 1, 20:30].sum(dim=1) / 4  # differs from sequence to sequence
         return torch.stack([torch.zeros_like(signal), strength * signal - 1], dim=1)
 
@@ -77,6 +87,25 @@ def test_planted_logic_is_found(sequences: Sequences, logic: str, kind: str, rat
         assert row["ratio"] == pytest.approx(ratio)
     assert [each.code for each in result.remarks] == [kind]
     assert result.summary.query("distance == 'near'").empty == (top == 2)
+
+
+@pytest.mark.parametrize(
+    ("logic", "kind", "ratio", "said"),
+    [
+        ("and", "conjunction", 0.5, "take less together than their sum"),
+        ("floor", "conjunction", 0.75, "take less together than their sum"),
+        ("ceiling", "redundant", 2.0, "take more together than their sum"),
+    ],
+)
+def test_saturation_is_called_as_what_it_looks_like_and_the_sentence_says_so(
+    sequences: Sequences, logic: str, kind: str, ratio: float, said: str
+) -> None:
+    result = pairs(planted(logic), sequences, truth(16), top=2, resamples=300)
+    row = result.summary.query("distance == 'all'").iloc[0]
+    assert (row["kind"], row["ratio"]) == (kind, pytest.approx(ratio))
+    (remark,) = result.remarks
+    assert said in sentence(remark)
+    assert "or the output is saturated" in sentence(remark)
 
 
 def test_positions_that_the_model_does_not_read_show_nothing(sequences: Sequences) -> None:
@@ -167,6 +196,7 @@ def test_what_cannot_be_paired(sequences: Sequences) -> None:
     ("total", "joint", "low", "high", "kind"),
     [
         (2.0, 1.0, -1.1, -0.9, "conjunction"),
+        (2.0, 1.5, -0.6, -0.4, "conjunction"),
         (2.0, 3.0, 0.5, 1.5, "redundant"),
         (0.0, 1.0, 0.9, 1.1, "redundant"),
         (2.0, 2.0, -0.19, 0.19, "additive"),
