@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
@@ -30,7 +31,7 @@ from kmerit.results import Attribution, Outcomes
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Study, study_folder
 from kmerit.sequences import Float, Floats, Sequences
-from kmerit.store import write_csv, write_json
+from kmerit.store import Share, hold, write_csv, write_json
 from kmerit.training.data import Splits, load_splits
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
@@ -215,6 +216,8 @@ def study(
     out: str | Path,
     overrides: Sequence[str] = (),
     watch: Watch = unwatched,
+    *,
+    shard: str | None = None,
 ) -> Path:
     """Cross tasks, lengths, models or seeds, operators and methods in one design; resume a stopped one.
 
@@ -223,18 +226,23 @@ def study(
         out: Folder of the results.
         overrides: Keys of the config set to other values, ``"seeds=[0]"``.
         watch: Shows the progress of a step.
+        shard: ``"2/8"`` trains, scores and tries the second, tenth, ... model of the design, and no more: of eight such
+            processes, on any machines that see the folder. Then the same call without it does what is left, and
+            writes the results.
 
     Returns:
-        ``regimes.md`` in it. ``study.parquet`` has a row per task, length, model (or seed), operator, n, method and
-        sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task, length, model and class
-        (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the design has none
-        (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv`` where the first
-        positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the verdicts, and why shares are
-        absent.
+        ``regimes.md`` in it; of a shard, the folder. ``study.parquet`` has a row per task, length, model (or seed),
+        operator, n, method and sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task,
+        length, model and class (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the
+        design has none (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv``
+        where the first positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the verdicts, and
+        why shares are absent.
 
     Raises:
         ConfigError: A config that is wrong or no grid; nothing was written.
+        RunLocked: Another process does this study, or models of this shard.
         RunMismatch: The folder holds results of another config; ``seeds`` and ``operators`` may differ.
+        UsageError: A shard that is not ``i/N``.
         LengthError: A length that a model cannot take.
         CountError: An operator or a count that the shortest length has no room for.
         LabelError: A task without two classes.
@@ -248,14 +256,15 @@ def study(
         ...     study({**design, "resamples": 100}, out).name
         'regimes.md'
     """
+    share = None if shard is None else Share.parse(shard)
     tree = read_toml(None if isinstance(config, Mapping) else config, overrides)
     if isinstance(config, Mapping):
         merge(whole := deepcopy(dict(config)), tree)
         tree = whole
-    return _run(RegimesConfig.parse(tree), Path(out), watch)
+    return _run(RegimesConfig.parse(tree), Path(out), watch, share)
 
 
-def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
+def _run(config: RegimesConfig, out: Path, watch: Watch, share: Share | None) -> Path:
     import pandas as pd
 
     rows = {name: rows_of_task(name, config) for name in config.tasks}
@@ -264,16 +273,24 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
     models: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
     recorded = config.model_dump(mode="json", exclude=None if config.tile else {"tile"})  # as before there were tiles
-    with study_folder(out, recorded, free=("seeds", "operators"), watch=watch, **inputs) as folder:
+    free = ("seeds", "operators")
+    with (
+        study_folder(out, recorded, free=free, watch=watch, shared=share is not None, **inputs) as folder,
+        ExitStack() as held,
+    ):
+        own = _own_arms(config, folder, share)
+        for place in own:
+            held.enter_context(hold(place))
         for name, task in rows.items():
             for length in sorted(config.lengths, reverse=True):  # what a model cannot take is refused first
                 trial, tiles = cropped(task.trial, length), tiles_of(config, length)
-                for label, arm, model in _models(config, folder, name, task, length):
+                for label, arm, model in _models(config, folder, name, task, length, own):
                     keys: dict[str, Any] = {"task": name, "length": length, **label}
                     scores = arm.attribute(model, trial, config.methods, tiles=tiles)
                     models.append({**keys, **accuracy_of(arm, model, task.test, length, config)})
-                    agreements.append(agreement_of(scores, trial, config).assign(**keys))
-                    places.append(places_of(scores, trial, config).assign(**keys))
+                    if share is None:
+                        agreements.append(agreement_of(scores, trial, config).assign(**keys))
+                        places.append(places_of(scores, trial, config).assign(**keys))
                     for operator in config.operators:
                         outcomes = arm.mutate(
                             model,
@@ -288,9 +305,13 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                             seed=config.seed,
                             tiles=tiles,
                         )
+                        if share is not None:
+                            continue  # what is said of all cells is computed once they are all there
                         by_method = verdicts_of(outcomes, operator, config)
                         verdicts += [{**keys, "operator": operator, **each} for each in by_method]
                         tables.append(table_of(outcomes, operator, config.methods, by_method).assign(**keys))
+        if share is not None:
+            return out
         grid = ["task", "length", "model", "seed"]
         table, agreement, placed = (
             whole[[*grid, *(column for column in whole.columns if column not in grid)]]
@@ -340,16 +361,35 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
             replace(load_model(model), tiles=tiles_of(config, longest)).check(cropped(task.trial, longest))
 
 
+def _arms(config: RegimesConfig, folder: Study, name: str, length: int) -> Iterator[tuple[str | int, Study]]:
+    """Give where each model of a task and length has its results: what is loaded, or the seed of the training."""
+    for which in config.models.get(name, ()) or config.seeds:
+        yield which, folder / name / str(length) / (f"seed{which}" if isinstance(which, int) else _folder(which))
+
+
+def _own_arms(config: RegimesConfig, folder: Study, share: Share | None) -> list[Path]:
+    """List the folders of the models that this process makes: all, or every N-th."""
+    arms = [
+        arm.folder
+        for name in config.tasks
+        for length in sorted(config.lengths, reverse=True)
+        for _, arm in _arms(config, folder, name, length)
+    ]
+    return [arm for index, arm in enumerate(arms) if share is None or index in share]
+
+
 def _models(
-    config: RegimesConfig, folder: Study, name: str, task: TaskRows, length: int
+    config: RegimesConfig, folder: Study, name: str, task: TaskRows, length: int, own: Collection[Path]
 ) -> Iterator[tuple[dict[str, Any], Study, Model]]:
-    """Load the models of a task, or train one for each seed on rows of this length."""
-    for source in config.models.get(name, ()):
-        yield {"model": source, "seed": -1}, folder / name / str(length) / _folder(source), load_model(source)
-    for seed in config.seeds:
-        arm = folder / name / str(length) / f"seed{seed}"
+    """Load the own models of a task, or train one for each seed on rows of this length."""
+    for which, arm in _arms(config, folder, name, length):
+        if arm.folder not in own:
+            continue
+        if isinstance(which, str):
+            yield {"model": which, "seed": -1}, arm, load_model(which)
+            continue
         splits = _of_length(task.splits, length, tiles_of(config, length), name)
-        yield {"model": "trained", "seed": seed}, arm, arm.train(recipe_of(config, seed), data=splits)
+        yield {"model": "trained", "seed": which}, arm, arm.train(recipe_of(config, which), data=splits)
 
 
 def _of_length(whole: Splits, length: int, tiles: Tiles | None, name: str) -> Splits:

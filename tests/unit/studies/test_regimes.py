@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,12 @@ import pytest
 
 import kmerit as km
 from helpers.faulty_sets import random_parts
-from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunMismatch
+from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunLocked, RunMismatch, UsageError
 from kmerit.report import text
+from kmerit.runs.settings import load_config
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
-from kmerit.studies.regimes import RegimesConfig, recipe_of, rows_of_task, shares_of
+from kmerit.studies.regimes import RegimesConfig, _folder, recipe_of, rows_of_task, shares_of
 from kmerit.trials.outcomes import read_outcomes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -208,6 +212,92 @@ def test_loaded_models_have_no_shares_and_the_page_says_why(tmp_path: Path, desi
     cells = pd.read_parquet(tmp_path / "out" / "study.parquet")
     assert set(cells["model"]) == {"bundled:promoter"}
     assert set(cells["operator"]) == {"shuffle"}
+
+
+def test_shares_in_any_order_make_the_same_bytes(tmp_path: Path, design: dict[str, Any]) -> None:
+    models = {"mine": ["bundled:promoter", "bundled:enhancer"]}
+    config = loaded(design, models=models, operators=["random_other"], counts=[5], per_class=2)
+    km.study(config, tmp_path / "whole")
+    for shards in (["1/1"], ["2/2", "1/2"], ["3/3"]):  # of the last, three models are left to the call without a shard
+        out = tmp_path / f"of-{shards[0][-1]}-{len(shards)}"
+        for shard in shards:
+            assert km.study(config, out, shard=shard) == out
+            assert not [*out.glob("*.parquet"), *out.glob("*.csv"), *out.glob("*.md")]
+        assert len([*out.rglob("accuracy.json")]) == {"1/1": 4, "2/2": 4, "3/3": 1}[shards[0]]
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("scores.parquet")}
+        km.study(config, out)
+        for name in RESULTS:
+            made, expected = out / name, tmp_path / "whole" / name
+            assert made.exists() == expected.exists(), name
+            assert not made.exists() or made.read_bytes() == expected.read_bytes(), (shards, name)
+        assert before == {path: path.stat().st_mtime_ns for path in before}  # not scored again
+        assert not [*out.rglob("*.lock")]
+
+
+def test_a_training_belongs_to_one_share(tmp_path: Path, design: dict[str, Any]) -> None:
+    config = {**design, "lengths": [44], "seeds": [0, 1], "operators": ["random_other"], "counts": [5], "per_class": 2}
+    km.study(config, tmp_path / "out", shard="2/2")
+    assert sorted(path.name for path in (tmp_path / "out" / "mine" / "44").iterdir()) == ["seed1"]
+
+
+_HELD = """
+import sys
+import kmerit.store
+with kmerit.store.hold(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_share_that_is_at_work_is_refused_and_others_are_not(tmp_path: Path, design: dict[str, Any]) -> None:
+    config = loaded(design, operators=["random_other"], counts=[5], per_class=2)
+    out = tmp_path / "out"
+    arm = out / "mine" / "60" / _folder("bundled:promoter")
+    km.study(config, out, shard="3/3")  # of which there is none, so that the settings are recorded and no more
+    assert [path.name for path in out.iterdir()] == ["study.json"]
+    command = [sys.executable, "-c", _HELD, str(arm)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        for shard in ("1/2", "1/1", None):
+            with pytest.raises(RunLocked, match=r"60.bundled_promoter-\w+ is in use by process"):
+                km.study(config, out, shard=shard)
+        km.study(config, out, shard="2/2")
+        other.stdin.close()
+    km.study(config, out)
+
+
+def test_a_share_waits_until_another_has_recorded_the_settings(
+    tmp_path: Path, design: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = loaded(design, lengths=[44], operators=["random_other"], counts=[5], per_class=2)
+    command = [sys.executable, "-c", _HELD, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        monkeypatch.setattr("kmerit.runs.study.PATIENCE", 0.2)
+        with pytest.raises(RunLocked, match="out is in use by process"):
+            km.study(config, tmp_path / "out", shard="1/2")
+        monkeypatch.undo()
+        release = threading.Timer(1, other.stdin.close)
+        release.start()
+        km.study(config, tmp_path / "out", shard="1/2")
+        release.join()
+    assert [*(tmp_path / "out").rglob("accuracy.json")]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, design: dict[str, Any], shard: str) -> None:
+    with pytest.raises(UsageError, match="--shard: expected i/N"):
+        km.study(design, tmp_path / "out", shard=shard)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_is_no_run_and_that_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"is the config of a study.* kmerit study bundled:regimes .*--shard i/N"):
+        load_config("bundled:regimes")
 
 
 def test_a_length_that_a_loaded_model_cannot_take_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
