@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from kmerit.attribution.attribute import check_methods
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.datasets.task import find_task
@@ -33,7 +35,7 @@ from kmerit.runs.study import Study, study_folder
 from kmerit.sequences import Float, Floats, Sequences
 from kmerit.store import Share, hold, write_csv, write_json
 from kmerit.training.data import Splits, load_splits
-from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.recipe import FinetuneConfig, is_done
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import check_counts, mutation_order
@@ -243,6 +245,8 @@ def study(
         RunLocked: Another process does this study, or models of this shard.
         RunMismatch: The folder holds results of another config; ``seeds`` and ``operators`` may differ.
         UsageError: A shard that is not ``i/N``.
+        UnknownName: A method or an operator that does not exist; nothing was written, nor for any of the following.
+        UnsupportedMethod: A method that a model's family cannot serve.
         LengthError: A length that a model cannot take.
         CountError: An operator or a count that the shortest length has no room for.
         LabelError: A task without two classes.
@@ -267,8 +271,10 @@ def study(
 def _run(config: RegimesConfig, out: Path, watch: Watch, share: Share | None) -> Path:
     import pandas as pd
 
+    for seed in config.seeds:
+        recipe_of(config, seed)
     rows = {name: rows_of_task(name, config) for name in config.tasks}
-    _check(config, rows)
+    _check(config, rows, Study(out, watch))
     tables, agreements, places, verdicts = [], [], [], []
     models: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
@@ -349,16 +355,27 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
-    """Refuse what the shortest or the longest length does not allow, before anything is computed."""
+def _check(config: RegimesConfig, rows: Mapping[str, TaskRows], folder: Study) -> None:
+    """Refuse what the shortest or the longest length does not allow, or a model, before anything is computed."""
+    longest = max(config.lengths)
+    tiles = tiles_of(config, longest)
+
+    def check_model(source: str | Path, trial: Sequences) -> None:
+        check_methods(replace(load_model(source), tiles=tiles), cropped(trial, longest), config.methods)
+
     operators = [operator_named(name) for name in config.operators]
     for name, task in rows.items():
         shortest = cropped(task.trial, min(config.lengths))
         check_room(operators, shortest)
         check_counts(config.counts, int(shortest.lengths.min()), shortest.names[0])
-        for model in config.models.get(name, ()):
-            longest = max(config.lengths)
-            replace(load_model(model), tiles=tiles_of(config, longest)).check(cropped(task.trial, longest))
+        for source in config.models.get(name, ()):
+            check_model(source, task.trial)
+        places = [arm.folder / "model" for length in config.lengths for _, arm in _arms(config, folder, name, length)]
+        if config.seeds and not all(is_done(place) for place in places):
+            from kmerit.training import check_recipe  # needs the extra `train`
+
+            data = _of_length(task.splits, longest, tiles, name)
+            check_recipe(recipe_of(config, config.seeds[0]), partial(check_model, trial=task.trial), data=data)
 
 
 def _arms(config: RegimesConfig, folder: Study, name: str, length: int) -> Iterator[tuple[str | int, Study]]:

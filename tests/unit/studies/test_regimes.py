@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,12 +17,24 @@ import pytest
 
 import kmerit as km
 from helpers.faulty_sets import random_parts
-from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunLocked, RunMismatch, UsageError
+from kmerit.errors import (
+    ConfigError,
+    CountError,
+    LabelError,
+    LengthError,
+    RunLocked,
+    RunMismatch,
+    UnknownName,
+    UnsupportedMethod,
+    UsageError,
+)
 from kmerit.report import text
 from kmerit.runs.settings import load_config
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
 from kmerit.studies.regimes import RegimesConfig, _folder, recipe_of, rows_of_task, shares_of
+from kmerit.training import finetune
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.outcomes import read_outcomes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -316,7 +329,49 @@ def test_a_length_that_a_new_model_cannot_take_is_refused_before_training(
     config = {**design, "training": {**TINY, "max_tokens": 30}}
     with pytest.raises(LengthError, match=r"mine, 60 nt, train: a sequence of 60 nt has 60 tokens"):
         km.study(config, tmp_path / "out")
-    assert not [*(tmp_path / "out").rglob("*.safetensors")]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"methods": ["attention", "saliensy"]}, UnknownName, "Unknown method 'saliensy'. Did you mean 'saliency'"),
+        ({"training": {**TINY, "learning_rat": 1}}, ConfigError, r"training\.learning_rat.*learning_rate"),
+        ({"operators": ["shufle"]}, UnknownName, "shuffle"),
+        (
+            {"methods": ["saliency", "attention"], "training": {"architecture": "hyenadna", "max_tokens": 64}},
+            UnsupportedMethod,
+            r"attention needs attention of a classification token.*\(family hyenadna\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("shard", [None, "1/2"])
+def test_what_cannot_be_trained_or_explained_is_refused_before_anything_is_written(
+    tmp_path: Path, design: dict[str, Any], change: dict[str, Any], error: type[Exception], message: str, shard: Any
+) -> None:
+    with pytest.raises(error, match=message):
+        km.study({**design, **change}, tmp_path / "out", shard=shard)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_a_loaded_model_cannot_serve_is_refused_before_anything_is_written(
+    tmp_path: Path, design: dict[str, Any]
+) -> None:
+    recipe = {"architecture": "hyenadna", "max_tokens": 64, "hidden": 8, "heads": 1, "layers": 1, "max_steps": 1}
+    recipe |= {"device": "cpu", "baselines": False, **design["tasks"]["mine"]}
+    model = finetune(FinetuneConfig.parse(recipe), tmp_path / "model")
+    with pytest.raises(UnsupportedMethod, match="attention needs"):
+        km.study(loaded(design, models={"mine": [str(model)]}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_trained_models_need_their_base_no_more(tmp_path: Path, design: dict[str, Any]) -> None:
+    base = shutil.copytree(Path(km.__file__).parent / "assets" / "models" / "encoder", tmp_path / "base")
+    training = {"base": str(base), "max_steps": 1, "device": "cpu", "batch_size": 2}
+    config = {**design, "lengths": [44], "seeds": [0], "operators": ["shuffle"], "training": training}
+    page = km.study(config, tmp_path / "out").read_bytes()
+    shutil.rmtree(base)
+    assert km.study(config, tmp_path / "out").read_bytes() == page
 
 
 @pytest.mark.parametrize(
