@@ -7,6 +7,7 @@ rows of a task are the same at every length, cropped around their centres; every
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -53,6 +54,8 @@ _SHAPE = {"architecture", "k", "hidden", "layers", "heads", "intermediate"}
 """Keys of a training that describe a new model."""
 ROTATIONS = 20
 """Shifted scores per sequence."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class RegimesConfig(Table):
@@ -147,16 +150,26 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
             )
     keys = ("with_n", "too_short", "outside", "overlapping")
     left_out = {split: {key: counts.get(key, 0) for key in keys} for split, counts in splits.dropped.items()}
-    train, validation = splits.train, splits.validation
-    if config.train_per_class is not None:
-        train = sample_per_class(train, config.train_per_class, config.seed)
-    if validation is not None and config.validation_per_class is not None:
-        validation = sample_per_class(validation, config.validation_per_class, config.seed)
-    trial = sample_per_class(splits.test, config.per_class, config.seed)
-    test = splits.test
-    if config.test_per_class is not None:
-        test = sample_per_class(test, config.test_per_class, config.seed)
+
+    def drawn(key: str, split: str, part: Sequences) -> Sequences:
+        most: int | None = getattr(config, key)
+        if most is None:
+            return part
+        counts = zip(*(each.tolist() for each in np.unique(np.asarray(part.labels), return_counts=True)), strict=True)
+        if fewer := [f"{count} of {_class_name(splits, label)}" for label, count in counts if count < most]:
+            asked = f"tasks.{name}: {key} = {most}"
+            _LOG.warning("%s, but there are fewer %s rows; all are taken: %s", asked, split, ", ".join(fewer))
+        return sample_per_class(part, most, config.seed)
+
+    train, validation = drawn("train_per_class", "train", splits.train), splits.validation
+    if validation is not None:
+        validation = drawn("validation_per_class", "validation", validation)
+    trial, test = drawn("per_class", "test", splits.test), drawn("test_per_class", "test", splits.test)
     return TaskRows(replace(splits, train=train, validation=validation, test=test), test, trial, left_out)
+
+
+def _class_name(splits: Splits, label: int) -> str:
+    return splits.classes[label] if 0 <= label < len(splits.classes) else str(label)
 
 
 def _splits(name: str, config: RegimesConfig) -> Splits:

@@ -410,6 +410,21 @@ def test_designs_that_are_no_grid_are_refused(design: dict[str, Any], change: di
         RegimesConfig.parse({**design, **change})
 
 
+def test_more_rows_than_there_are_is_said(
+    tmp_path: Path, design: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    validation = table(tmp_path / "validation.csv", [0, 0, 1], [60] * 3)
+    tasks = {"mine": {**design["tasks"]["mine"], "validation": validation}}
+    keys = {"train_per_class": 9, "validation_per_class": 2, "test_per_class": 5, "per_class": 4}
+    rows = rows_of_task("mine", RegimesConfig.parse({**design, **keys, "tasks": tasks}))
+    assert (len(rows.splits.train), len(rows.test), len(rows.trial)) == (16, 9, 8)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("regimes")] == [
+        "tasks.mine: train_per_class = 9, but there are fewer train rows; all are taken: 8 of 0, 8 of 1",
+        "tasks.mine: validation_per_class = 2, but there are fewer validation rows; all are taken: 1 of 1",
+        "tasks.mine: test_per_class = 5, but there are fewer test rows; all are taken: 4 of 0",
+    ]
+
+
 def test_test_rows_are_needed(design: dict[str, Any]) -> None:
     config = RegimesConfig.parse({**design, "tasks": {"mine": {"train": design["tasks"]["mine"]["train"]}}})
     with pytest.raises(ConfigError, match=r"tasks\.mine: expected test rows"):
