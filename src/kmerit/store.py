@@ -127,7 +127,7 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
+def hold(path: str | Path, *, file: bool = False, wait: float = 0) -> Iterator[None]:
     """Lock a folder or a file for this process; the system releases the lock when the process ends.
 
     Folders on the way are made, and those that are still empty in the end are gone again. What goes wrong in the block
@@ -136,6 +136,7 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
     Args:
         path: What the block writes. The same thread may hold it again.
         file: Whether it is a file.
+        wait: Seconds to wait for another holder before refusing.
 
     Of several processes that train together the first holds it for all.
 
@@ -167,8 +168,15 @@ def hold(path: str | Path, *, file: bool = False) -> Iterator[None]:
                     f"{path} exists, but is not a {'file' if file else 'folder'}. Choose another with --out (Python: "
                     f"out=)."
                 )
-            _make_folders(folder, folders)
-            stack.enter_context(_locked(folder / (f".{real.name}.lock" if file else LOCK), path))
+            lock_file = folder / (f".{real.name}.lock" if file else LOCK)
+            for last in (False, False, True):
+                try:
+                    _make_folders(folder, folders)
+                    stack.enter_context(_locked(lock_file, path, wait))
+                    break
+                except FileNotFoundError:  # who held it, or a folder beside it, left the folder empty and removed it
+                    if last:
+                        raise
         except OSError as error:
             raise as_disk_full(error, path) or RunError(f"{path} cannot be written to: {error.strerror}.") from error
         _held[real] = threading.get_ident()
@@ -192,10 +200,10 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _locked(lock_file: Path, what: str | Path) -> Iterator[None]:
+def _locked(lock_file: Path, what: str | Path, wait: float) -> Iterator[None]:
     lock = FileLock(lock_file)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=wait, blocking=wait > 0)
     except Timeout:
         raise RunLocked(
             f"{what} is in use by {_holder(lock_file)}. Wait for it to end, or choose another with --out (Python: "

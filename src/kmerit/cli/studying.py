@@ -382,19 +382,28 @@ def backgrounds(
 def study(
     config: Study,
     out: Results,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="i/N", help="Train, score and try the i-th of N shares of the models.", show_default=False
+        ),
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Cross tasks, lengths, models or seeds, operators and methods, and see what verdicts depend on.
 
     Writes one table (study.parquet), the methods' agreement, shares of the variance, and a page. Interrupted studies
-    resume; seeds and operators may be computed in parts.
+    resume; seeds and operators may be computed in parts. Several processes or machines that see one folder do a share
+    each (--shard); then the command without --shard does what is left and writes the results.
 
-    Example:
+    Examples:
         kmerit study bundled:regimes --out results/regimes
+        kmerit study bundled:regimes --out results/regimes --shard 1/2
     """
     import kmerit as km
 
-    print(f"Report: {km.study(config, out, overrides, DISPLAY.watch)}")
+    made = km.study(config, out, overrides, DISPLAY.watch, shard=shard)
+    print(f"Report: {made}" if shard is None else f"Share {shard}: {made}")
 
 
 @from_options(sequences=options.sequences, model=options.model)

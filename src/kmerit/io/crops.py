@@ -74,6 +74,10 @@ class Crop:
         return start, start + min(length, self.length)
 
 
+RELAX = "Relax min_length or drop_n."
+"""What to do when no sequence is left."""
+
+
 def prepare(
     sequences: SequencesLike,
     *,
@@ -113,7 +117,7 @@ def prepare(
     if not len(remaining):
         raise SequenceError(
             f"No sequence is left of {len(sequences)}: {with_n.sum()} have an N, {too_short.sum()} are shorter "
-            f"than {min_length} nt. Relax min_length or drop_n."
+            f"than {min_length} nt. {RELAX}"
         )
     result = remaining if crop is None else _crop(remaining, crop)
     return result, {

@@ -279,6 +279,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = (), preset: Preset 
         (['epdnew_nontata', 'human_enhancers_dedup'], 'paper', 1)
     """
     tree = read_toml(path)
+    if {"tasks", "lengths", "methods"} <= tree.keys():
+        raise ConfigError(
+            f"{path} is the config of a study, which is no run. Do it with: kmerit study {path} --out FOLDER (a share "
+            f"of it: --shard i/N)."
+        )
     if preset is not None and isinstance(trial := tree.get("trial", {}), dict):
         tree["trial"] = {key: value for key, value in trial.items() if key in _NOT_OF_GRID} | {"preset": preset}
     for override in overrides:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -44,6 +44,8 @@ STUDY = "study.json"
 """What a study's folder is recognised by: its settings."""
 VERDICT = ("method", "label", "verdict", "excess", "low", "high", "control")
 """What `Retrained` keeps of a verdict."""
+PATIENCE = 30.0
+"""Seconds that one of several processes waits for another to record the settings of their study."""
 
 
 @contextmanager
@@ -53,6 +55,7 @@ def study_folder(
     *,
     free: Collection[str] = (),
     watch: Watch = unwatched,
+    shared: bool = False,
     **inputs: Model | Sequences,
 ) -> Iterator[Study]:
     """Open a study's folder: lock it, and record what determines its results, or check that it is the same.
@@ -63,6 +66,8 @@ def study_folder(
         free: Keys of the settings that may differ from one time to the next, because what is computed for one of their
             values does not depend on the others: such a study may be done in parts.
         watch: Shows the progress of a step: gets its title, gives a context with a function of (done, all).
+        shared: Whether other processes work in the folder at the same time. It is locked then until the settings are
+            recorded; each process holds the folders of its own results.
         inputs: Models and sequences that the results depend on; they are recognised by their content.
 
     Yields:
@@ -98,8 +103,11 @@ def study_folder(
     for name, source in inputs.items():
         by_content = [source.names, source.digests] if isinstance(source, Sequences) else source.digest
         recorded[name] = by_content if isinstance(by_content, str) else json_digest(by_content)
-    with hold(out):
+    with ExitStack() as lock:
+        lock.enter_context(hold(out, wait=PATIENCE if shared else 0))
         begin(out / STUDY, "a study", recorded, free=free, own=notes)
+        if shared:
+            lock.close()
         yield Study(out, watch)
 
 

@@ -7,10 +7,13 @@ rows of a task are the same at every length, cropped around their centres; every
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,11 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from kmerit.attribution.attribute import check_methods
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.datasets.task import find_task
-from kmerit.errors import ConfigError, LabelError
-from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
+from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.io.crops import RELAX, Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports
@@ -30,9 +34,9 @@ from kmerit.results import Attribution, Outcomes
 from kmerit.runs.stages import Watch, unwatched
 from kmerit.runs.study import Study, study_folder
 from kmerit.sequences import Float, Floats, Sequences
-from kmerit.store import write_csv, write_json
+from kmerit.store import Share, hold, write_csv, write_json
 from kmerit.training.data import Splits, load_splits
-from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.recipe import FinetuneConfig, is_done
 from kmerit.trials.controls import DECIDING, RANDOM, ranking_of
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import SHARE, as_numbers, check_counts, mutation_order
@@ -50,6 +54,8 @@ _SHAPE = {"architecture", "k", "hidden", "layers", "heads", "intermediate"}
 """Keys of a training that describe a new model."""
 ROTATIONS = 20
 """Shifted scores per sequence."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class RegimesConfig(Table):
@@ -128,6 +134,7 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
 
     Raises:
         ConfigError: No test split, or planted sequences of another length.
+        SequenceError: No row is long enough for the longest length.
         LabelError: Fewer than two classes.
 
     Example:
@@ -151,16 +158,26 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
             )
     keys = ("with_n", "too_short", "outside", "overlapping")
     left_out = {split: {key: counts.get(key, 0) for key in keys} for split, counts in splits.dropped.items()}
-    train, validation = splits.train, splits.validation
-    if config.train_per_class is not None:
-        train = sample_per_class(train, config.train_per_class, config.seed)
-    if validation is not None and config.validation_per_class is not None:
-        validation = sample_per_class(validation, config.validation_per_class, config.seed)
-    trial = sample_per_class(splits.test, config.per_class, config.seed)
-    test = splits.test
-    if config.test_per_class is not None:
-        test = sample_per_class(test, config.test_per_class, config.seed)
+
+    def drawn(key: str, split: str, part: Sequences) -> Sequences:
+        most: int | None = getattr(config, key)
+        if most is None:
+            return part
+        counts = zip(*(each.tolist() for each in np.unique(np.asarray(part.labels), return_counts=True)), strict=True)
+        if fewer := [f"{count} of {_class_name(splits, label)}" for label, count in counts if count < most]:
+            asked = f"tasks.{name}: {key} = {most}"
+            _LOG.warning("%s, but there are fewer %s rows; all are taken: %s", asked, split, ", ".join(fewer))
+        return sample_per_class(part, most, config.seed)
+
+    train, validation = drawn("train_per_class", "train", splits.train), splits.validation
+    if validation is not None:
+        validation = drawn("validation_per_class", "validation", validation)
+    trial, test = drawn("per_class", "test", splits.test), drawn("test_per_class", "test", splits.test)
     return TaskRows(replace(splits, train=train, validation=validation, test=test), test, trial, left_out)
+
+
+def _class_name(splits: Splits, label: int) -> str:
+    return splits.classes[label] if 0 <= label < len(splits.classes) else str(label)
 
 
 def _splits(name: str, config: RegimesConfig) -> Splits:
@@ -168,7 +185,15 @@ def _splits(name: str, config: RegimesConfig) -> Splits:
     source = config.tasks[name]
     if "plant" not in source:
         keys = {**source, "crop": "none", "min_length": max(config.lengths)}
-        return load_splits(FinetuneConfig.parse(keys, f"tasks.{name}"))
+        try:
+            return load_splits(FinetuneConfig.parse(keys, f"tasks.{name}"))
+        except SequenceError as error:
+            if not (said := str(error)).endswith(RELAX):
+                raise
+            raise SequenceError(
+                f"tasks.{name}: {said.removesuffix(RELAX)}Lower lengths, or name longer rows without N (windows of a "
+                f"genome: raise width)."
+            ) from None
     if others := sorted(source.keys() - {"plant"}):
         raise ConfigError(f"tasks.{name}: plant says what data there are; {others[0]} says it, too. Leave one out.")
     planting = Planting.parse(source["plant"], f"tasks.{name}.plant")
@@ -253,6 +278,8 @@ def study(
     out: str | Path,
     overrides: Sequence[str] = (),
     watch: Watch = unwatched,
+    *,
+    shard: str | None = None,
 ) -> Path:
     """Cross tasks, lengths, models or seeds, operators and methods in one design; resume a stopped one.
 
@@ -261,18 +288,25 @@ def study(
         out: Folder of the results.
         overrides: Keys of the config set to other values, ``"seeds=[0]"``.
         watch: Shows the progress of a step.
+        shard: ``"2/8"`` trains, scores and tries the second, tenth, ... model of the design, and no more: of eight such
+            processes, on any machines that see the folder. Then the same call without it does what is left, and
+            writes the results.
 
     Returns:
-        ``regimes.md`` in it. ``study.parquet`` has a row per task, length, model (or seed), operator, n, method and
-        sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task, length, model and class
-        (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the design has none
-        (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv`` where the first
-        positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the scores that rank nothing
-        (`constant_of`), the verdicts, and why shares are absent.
+        ``regimes.md`` in it; of a shard, the folder. ``study.parquet`` has a row per task, length, model (or seed),
+        operator, n, method and sequence (`table_of`); ``agreement.csv`` Kendall's W of the methods' scores per task,
+        length, model and class (`agreement_of`); ``shares.csv`` the shares of the variance, and is absent where the
+        design has none (`shares_of`); ``models.csv`` every model's accuracy and AUROC on the test rows; ``places.csv``
+        where the first positions of methods lie (`places_of`); ``regimes.json`` the rows left out, the scores that rank
+        nothing (`constant_of`), the verdicts, and why shares are absent.
 
     Raises:
         ConfigError: A config that is wrong or no grid; nothing was written.
+        RunLocked: Another process does this study, or models of this shard.
         RunMismatch: The folder holds results of another config; ``seeds`` and ``operators`` may differ.
+        UsageError: A shard that is not ``i/N``.
+        UnknownName: A method or an operator that does not exist; nothing was written, nor for any of the following.
+        UnsupportedMethod: A method that a model's family cannot serve.
         LengthError: A length that a model cannot take.
         CountError: An operator or a count that the shortest length has no room for.
         LabelError: A task without two classes.
@@ -286,34 +320,45 @@ def study(
         ...     study({**design, "resamples": 100}, out).name
         'regimes.md'
     """
+    share = None if shard is None else Share.parse(shard)
     tree = read_toml(None if isinstance(config, Mapping) else config, overrides)
     if isinstance(config, Mapping):
         merge(whole := deepcopy(dict(config)), tree)
         tree = whole
-    return _run(RegimesConfig.parse(tree), Path(out), watch)
+    return _run(RegimesConfig.parse(tree), Path(out), watch, share)
 
 
-def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
+def _run(config: RegimesConfig, out: Path, watch: Watch, share: Share | None) -> Path:
     import pandas as pd
 
+    for seed in config.seeds:
+        recipe_of(config, seed)
     rows = {name: rows_of_task(name, config) for name in config.tasks}
-    _check(config, rows)
+    _check(config, rows, Study(out, watch))
     tables, agreements, places, verdicts = [], [], [], []
     models: list[dict[str, Any]] = []
     constant: list[dict[str, Any]] = []
     inputs = {f"rows of {name}": each.trial for name, each in rows.items()}
     recorded = config.model_dump(mode="json", exclude=None if config.tile else {"tile"})  # as before there were tiles
-    with study_folder(out, recorded, free=("seeds", "operators"), watch=watch, **inputs) as folder:
+    free = ("seeds", "operators")
+    with (
+        study_folder(out, recorded, free=free, watch=watch, shared=share is not None, **inputs) as folder,
+        ExitStack() as held,
+    ):
+        own = _own_arms(config, folder, share)
+        for place in own:
+            held.enter_context(hold(place))
         for name, task in rows.items():
             for length in sorted(config.lengths, reverse=True):  # what a model cannot take is refused first
                 trial, tiles = cropped(task.trial, length), tiles_of(config, length)
-                for label, arm, model in _models(config, folder, name, task, length):
+                for label, arm, model in _models(config, folder, name, task, length, own):
                     keys: dict[str, Any] = {"task": name, "length": length, **label}
                     scores = arm.attribute(model, trial, config.methods, tiles=tiles)
                     models.append({**keys, **accuracy_of(arm, model, task.test, length, config)})
-                    agreements.append(agreement_of(scores, trial, config).assign(**keys))
-                    places.append(places_of(scores, trial, config).assign(**keys))
-                    constant += [{**keys, **each} for each in constant_of(scores, trial)]
+                    if share is None:
+                        agreements.append(agreement_of(scores, trial, config).assign(**keys))
+                        places.append(places_of(scores, trial, config).assign(**keys))
+                        constant += [{**keys, **each} for each in constant_of(scores, trial)]
                     for operator in config.operators:
                         outcomes = arm.mutate(
                             model,
@@ -328,9 +373,13 @@ def _run(config: RegimesConfig, out: Path, watch: Watch) -> Path:
                             seed=config.seed,
                             tiles=tiles,
                         )
+                        if share is not None:
+                            continue  # what is said of all cells is computed once they are all there
                         by_method = verdicts_of(outcomes, operator, config)
                         verdicts += [{**keys, "operator": operator, **each} for each in by_method]
                         tables.append(table_of(outcomes, operator, config.methods, by_method).assign(**keys))
+        if share is not None:
+            return out
         grid = ["task", "length", "model", "seed"]
         table, agreement, placed = (
             whole[[*grid, *(column for column in whole.columns if column not in grid)]]
@@ -370,28 +419,58 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _check(config: RegimesConfig, rows: Mapping[str, TaskRows]) -> None:
-    """Refuse what the shortest or the longest length does not allow, before anything is computed."""
+def _check(config: RegimesConfig, rows: Mapping[str, TaskRows], folder: Study) -> None:
+    """Refuse what the shortest or the longest length does not allow, or a model, before anything is computed."""
+    longest = max(config.lengths)
+    tiles = tiles_of(config, longest)
+
+    def check_model(source: str | Path, trial: Sequences) -> None:
+        check_methods(replace(load_model(source), tiles=tiles), cropped(trial, longest), config.methods)
+
     operators = [operator_named(name) for name in config.operators]
     for name, task in rows.items():
         shortest = cropped(task.trial, min(config.lengths))
         check_room(operators, shortest)
         check_counts(numbers_of(config, shortest), int(shortest.lengths.min()), shortest.names[0])
-        for model in config.models.get(name, ()):
-            longest = max(config.lengths)
-            replace(load_model(model), tiles=tiles_of(config, longest)).check(cropped(task.trial, longest))
+        for source in config.models.get(name, ()):
+            check_model(source, task.trial)
+        places = [arm.folder / "model" for length in config.lengths for _, arm in _arms(config, folder, name, length)]
+        if config.seeds and not all(is_done(place) for place in places):
+            from kmerit.training import check_recipe  # needs the extra `train`
+
+            data = _of_length(task.splits, longest, tiles, name)
+            check_recipe(recipe_of(config, config.seeds[0]), partial(check_model, trial=task.trial), data=data)
+
+
+def _arms(config: RegimesConfig, folder: Study, name: str, length: int) -> Iterator[tuple[str | int, Study]]:
+    """Give where each model of a task and length has its results: what is loaded, or the seed of the training."""
+    for which in config.models.get(name, ()) or config.seeds:
+        yield which, folder / name / str(length) / (f"seed{which}" if isinstance(which, int) else _folder(which))
+
+
+def _own_arms(config: RegimesConfig, folder: Study, share: Share | None) -> list[Path]:
+    """List the folders of the models that this process makes: all, or every N-th."""
+    arms = [
+        arm.folder
+        for name in config.tasks
+        for length in sorted(config.lengths, reverse=True)
+        for _, arm in _arms(config, folder, name, length)
+    ]
+    return [arm for index, arm in enumerate(arms) if share is None or index in share]
 
 
 def _models(
-    config: RegimesConfig, folder: Study, name: str, task: TaskRows, length: int
+    config: RegimesConfig, folder: Study, name: str, task: TaskRows, length: int, own: Collection[Path]
 ) -> Iterator[tuple[dict[str, Any], Study, Model]]:
-    """Load the models of a task, or train one for each seed on rows of this length."""
-    for source in config.models.get(name, ()):
-        yield {"model": source, "seed": -1}, folder / name / str(length) / _folder(source), load_model(source)
-    for seed in config.seeds:
-        arm = folder / name / str(length) / f"seed{seed}"
+    """Load the own models of a task, or train one for each seed on rows of this length."""
+    for which, arm in _arms(config, folder, name, length):
+        if arm.folder not in own:
+            continue
+        if isinstance(which, str):
+            yield {"model": which, "seed": -1}, arm, load_model(which)
+            continue
         splits = _of_length(task.splits, length, tiles_of(config, length), name)
-        yield {"model": "trained", "seed": seed}, arm, arm.train(recipe_of(config, seed), data=splits)
+        yield {"model": "trained", "seed": which}, arm, arm.train(recipe_of(config, which), data=splits)
 
 
 def _of_length(whole: Splits, length: int, tiles: Tiles | None, name: str) -> Splits:

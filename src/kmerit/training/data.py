@@ -483,6 +483,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
     Raises:
         ConfigError: Neither a task nor a file.
         LabelError: No labels.
+        SequenceError: No sequence of a split is left.
 
     Example:
         >>> load_splits(FinetuneConfig.parse({"task": "human_enhancers_dedup"})).classes
@@ -510,9 +511,12 @@ def load_splits(config: FinetuneConfig) -> Splits:
         labels_of(sequences, f"{name}, {split}")
         training = split == "train"
         shortest = config.train_min_length or min_length if training else min_length
-        parts[split], dropped[split] = prepare(
-            sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
-        )
+        try:
+            parts[split], dropped[split] = prepare(
+                sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
+            )
+        except SequenceError as error:
+            raise SequenceError(f"{name}, {split}: {error}") from None
         dropped[split] |= left_out.get(split, {})
     names = config.classes or classes or config.labels or _class_names(parts["train"], config.regression)
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)

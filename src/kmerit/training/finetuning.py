@@ -133,12 +133,15 @@ def finetune(
     return out
 
 
-def check_recipe(config: FinetuneConfig, use: Callable[[Path], None] | None = None) -> int:
+def check_recipe(
+    config: FinetuneConfig, use: Callable[[Path], None] | None = None, *, data: Splits | None = None
+) -> int:
     """Check a recipe, and read its data and its base; nothing is written but temporary files.
 
     Args:
         config: The recipe.
         use: Does with the folder of a model, here an untrained one, what is to be done once it is trained.
+        data: Sequences in place of the config's task or files.
 
     Returns:
         Bytes that the training will take on disk, at least.
@@ -146,7 +149,7 @@ def check_recipe(config: FinetuneConfig, use: Callable[[Path], None] | None = No
     Raises:
         KmeritError: What `finetune` would refuse.
     """
-    learned, size = _planned(config, load_splits(config))
+    learned, size = _planned(config, data or load_splits(config))
     teacher(config.teachers, config.teaching, learned.module)
     if use is not None:
         with TemporaryDirectory() as folder:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,26 @@ import pytest
 
 import kmerit as km
 from helpers.faulty_sets import random_parts
-from kmerit.errors import ConfigError, CountError, LabelError, LengthError, RunMismatch
+from kmerit.errors import (
+    ConfigError,
+    CountError,
+    LabelError,
+    LengthError,
+    RunLocked,
+    RunMismatch,
+    SequenceError,
+    UnknownName,
+    UnsupportedMethod,
+    UsageError,
+)
 from kmerit.io.scores import read_attributions
 from kmerit.report import text
+from kmerit.runs.settings import load_config
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
-from kmerit.studies.regimes import RegimesConfig, recipe_of, rows_of_task, shares_of
+from kmerit.studies.regimes import RegimesConfig, _folder, recipe_of, rows_of_task, shares_of
+from kmerit.training import finetune
+from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.outcomes import read_outcomes
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -236,6 +254,92 @@ def test_maps_that_rank_nothing_are_counted_on_the_page(tmp_path: Path, design: 
     assert text.RANKS_NOTHING in page.read_text()
 
 
+def test_shares_in_any_order_make_the_same_bytes(tmp_path: Path, design: dict[str, Any]) -> None:
+    models = {"mine": ["bundled:promoter", "bundled:enhancer"]}
+    config = loaded(design, models=models, operators=["random_other"], counts=[5], per_class=2)
+    km.study(config, tmp_path / "whole")
+    for shards in (["1/1"], ["2/2", "1/2"], ["3/3"]):  # of the last, three models are left to the call without a shard
+        out = tmp_path / f"of-{shards[0][-1]}-{len(shards)}"
+        for shard in shards:
+            assert km.study(config, out, shard=shard) == out
+            assert not [*out.glob("*.parquet"), *out.glob("*.csv"), *out.glob("*.md")]
+        assert len([*out.rglob("accuracy.json")]) == {"1/1": 4, "2/2": 4, "3/3": 1}[shards[0]]
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("scores.parquet")}
+        km.study(config, out)
+        for name in RESULTS:
+            made, expected = out / name, tmp_path / "whole" / name
+            assert made.exists() == expected.exists(), name
+            assert not made.exists() or made.read_bytes() == expected.read_bytes(), (shards, name)
+        assert before == {path: path.stat().st_mtime_ns for path in before}  # not scored again
+        assert not [*out.rglob("*.lock")]
+
+
+def test_a_training_belongs_to_one_share(tmp_path: Path, design: dict[str, Any]) -> None:
+    config = {**design, "lengths": [44], "seeds": [0, 1], "operators": ["random_other"], "counts": [5], "per_class": 2}
+    km.study(config, tmp_path / "out", shard="2/2")
+    assert sorted(path.name for path in (tmp_path / "out" / "mine" / "44").iterdir()) == ["seed1"]
+
+
+_HELD = """
+import sys
+import kmerit.store
+with kmerit.store.hold(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_share_that_is_at_work_is_refused_and_others_are_not(tmp_path: Path, design: dict[str, Any]) -> None:
+    config = loaded(design, operators=["random_other"], counts=[5], per_class=2)
+    out = tmp_path / "out"
+    arm = out / "mine" / "60" / _folder("bundled:promoter")
+    km.study(config, out, shard="3/3")  # of which there is none, so that the settings are recorded and no more
+    assert [path.name for path in out.iterdir()] == ["study.json"]
+    command = [sys.executable, "-c", _HELD, str(arm)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        for shard in ("1/2", "1/1", None):
+            with pytest.raises(RunLocked, match=r"60.bundled_promoter-\w+ is in use by process"):
+                km.study(config, out, shard=shard)
+        km.study(config, out, shard="2/2")
+        other.stdin.close()
+    km.study(config, out)
+
+
+def test_a_share_waits_until_another_has_recorded_the_settings(
+    tmp_path: Path, design: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = loaded(design, lengths=[44], operators=["random_other"], counts=[5], per_class=2)
+    command = [sys.executable, "-c", _HELD, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        monkeypatch.setattr("kmerit.runs.study.PATIENCE", 0.2)
+        with pytest.raises(RunLocked, match="out is in use by process"):
+            km.study(config, tmp_path / "out", shard="1/2")
+        monkeypatch.undo()
+        release = threading.Timer(1, other.stdin.close)
+        release.start()
+        km.study(config, tmp_path / "out", shard="1/2")
+        release.join()
+    assert [*(tmp_path / "out").rglob("accuracy.json")]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, design: dict[str, Any], shard: str) -> None:
+    with pytest.raises(UsageError, match="--shard: expected i/N"):
+        km.study(design, tmp_path / "out", shard=shard)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_is_no_run_and_that_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"is the config of a study.* kmerit study bundled:regimes .*--shard i/N"):
+        load_config("bundled:regimes")
+
+
 def test_a_length_that_a_loaded_model_cannot_take_is_refused(tmp_path: Path, design: dict[str, Any]) -> None:
     for split in ("train", "test"):
         path = Path(design["tasks"]["mine"][split])
@@ -252,7 +356,49 @@ def test_a_length_that_a_new_model_cannot_take_is_refused_before_training(
     config = {**design, "training": {**TINY, "max_tokens": 30}}
     with pytest.raises(LengthError, match=r"mine, 60 nt, train: a sequence of 60 nt has 60 tokens"):
         km.study(config, tmp_path / "out")
-    assert not [*(tmp_path / "out").rglob("*.safetensors")]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"methods": ["attention", "saliensy"]}, UnknownName, "Unknown method 'saliensy'. Did you mean 'saliency'"),
+        ({"training": {**TINY, "learning_rat": 1}}, ConfigError, r"training\.learning_rat.*learning_rate"),
+        ({"operators": ["shufle"]}, UnknownName, "shuffle"),
+        (
+            {"methods": ["saliency", "attention"], "training": {"architecture": "hyenadna", "max_tokens": 64}},
+            UnsupportedMethod,
+            r"attention needs attention of a classification token.*\(family hyenadna\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("shard", [None, "1/2"])
+def test_what_cannot_be_trained_or_explained_is_refused_before_anything_is_written(
+    tmp_path: Path, design: dict[str, Any], change: dict[str, Any], error: type[Exception], message: str, shard: Any
+) -> None:
+    with pytest.raises(error, match=message):
+        km.study({**design, **change}, tmp_path / "out", shard=shard)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_that_a_loaded_model_cannot_serve_is_refused_before_anything_is_written(
+    tmp_path: Path, design: dict[str, Any]
+) -> None:
+    recipe = {"architecture": "hyenadna", "max_tokens": 64, "hidden": 8, "heads": 1, "layers": 1, "max_steps": 1}
+    recipe |= {"device": "cpu", "baselines": False, **design["tasks"]["mine"]}
+    model = finetune(FinetuneConfig.parse(recipe), tmp_path / "model")
+    with pytest.raises(UnsupportedMethod, match="attention needs"):
+        km.study(loaded(design, models={"mine": [str(model)]}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_trained_models_need_their_base_no_more(tmp_path: Path, design: dict[str, Any]) -> None:
+    base = shutil.copytree(Path(km.__file__).parent / "assets" / "models" / "encoder", tmp_path / "base")
+    training = {"base": str(base), "max_steps": 1, "device": "cpu", "batch_size": 2}
+    config = {**design, "lengths": [44], "seeds": [0], "operators": ["shuffle"], "training": training}
+    page = km.study(config, tmp_path / "out").read_bytes()
+    shutil.rmtree(base)
+    assert km.study(config, tmp_path / "out").read_bytes() == page
 
 
 @pytest.mark.parametrize(
@@ -290,6 +436,38 @@ def test_a_task_without_two_classes_is_refused(tmp_path: Path, design: dict[str,
 def test_designs_that_are_no_grid_are_refused(design: dict[str, Any], change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         RegimesConfig.parse({**design, **change})
+
+
+def test_more_rows_than_there_are_is_said(
+    tmp_path: Path, design: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    validation = table(tmp_path / "validation.csv", [0, 0, 1], [60] * 3)
+    tasks = {"mine": {**design["tasks"]["mine"], "validation": validation}}
+    keys = {"train_per_class": 9, "validation_per_class": 2, "test_per_class": 5, "per_class": 4}
+    rows = rows_of_task("mine", RegimesConfig.parse({**design, **keys, "tasks": tasks}))
+    assert (len(rows.splits.train), len(rows.test), len(rows.trial)) == (16, 9, 8)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("regimes")] == [
+        "tasks.mine: train_per_class = 9, but there are fewer train rows; all are taken: 8 of 0, 8 of 1",
+        "tasks.mine: validation_per_class = 2, but there are fewer validation rows; all are taken: 1 of 1",
+        "tasks.mine: test_per_class = 5, but there are fewer test rows; all are taken: 4 of 0",
+    ]
+
+
+def test_a_task_of_which_nothing_is_long_enough_is_named_with_its_split(tmp_path: Path, design: dict[str, Any]) -> None:
+    message = (
+        r"tasks\.mine: train\.csv, train: No sequence is left of (\d+): 0 have an N, \1 are shorter than 99 nt\. "
+        r"Lower lengths, or name longer rows without N"
+    )
+    with pytest.raises(SequenceError, match=message):
+        km.study({**design, "lengths": [44, 99]}, tmp_path / "out")
+    table(tmp_path / "test.csv", [0, 1] * 5, [30] * 10)
+    with pytest.raises(SequenceError, match=r"tasks\.mine: train\.csv, test: No sequence is left of 10"):
+        km.study(design, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    Path(design["tasks"]["mine"]["train"]).write_text("name,sequence,label\nr0,ACXGT,1\n", encoding="utf-8")
+    with pytest.raises(SequenceError, match="X") as told:
+        km.study(design, tmp_path / "out")
+    assert "Lower lengths" not in str(told.value)
 
 
 def test_test_rows_are_needed(design: dict[str, Any]) -> None:
