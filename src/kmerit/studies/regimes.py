@@ -25,8 +25,8 @@ from kmerit.attribution.attribute import check_methods
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.datasets.task import find_task
-from kmerit.errors import ConfigError, LabelError, SequenceError
-from kmerit.io.crops import RELAX, Crop, Tiles, prepare, sample_per_class
+from kmerit.errors import RELAX, ConfigError, LabelError, SequenceError
+from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports
@@ -394,7 +394,7 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows], folder: Study) -
             check_model(source, task.trial)
         places = [arm.folder / "model" for length in config.lengths for _, arm in _arms(config, folder, name, length)]
         if config.seeds and not all(is_done(place) for place in places):
-            from kmerit.training import check_recipe  # needs the extra `train`
+            from kmerit.training.finetuning import check_recipe  # loads torch
 
             data = _of_length(task.splits, longest, tiles, name)
             check_recipe(recipe_of(config, config.seeds[0]), partial(check_model, trial=task.trial), data=data)
