@@ -394,7 +394,7 @@ def _check(config: RegimesConfig, rows: Mapping[str, TaskRows], folder: Study) -
             check_model(source, task.trial)
         places = [arm.folder / "model" for length in config.lengths for _, arm in _arms(config, folder, name, length)]
         if config.seeds and not all(is_done(place) for place in places):
-            from kmerit.training.finetuning import check_recipe  # loads torch
+            from kmerit.training import check_recipe  # needs the extra `train`
 
             data = _of_length(task.splits, longest, tiles, name)
             check_recipe(recipe_of(config, config.seeds[0]), partial(check_model, trial=task.trial), data=data)
