@@ -34,6 +34,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+RELAX = "Relax min_length or drop_n."
+"""What to do when no sequence is left."""
 MOST_LISTED = 40
 """Of known names, in the message that another is unknown; the sequences of a file may be many more."""
 

@@ -432,6 +432,13 @@ def check_methods(
 
     Raises:
         KmeritError: What `attribute` would refuse.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, rows = km.load_model("bundled:promoter"), km.Sequences.from_strings(["TATAAAGG"])
+        >>> check_methods(model, rows, ["atention"])
+        Traceback (most recent call last):
+        kmerit.errors.UnknownName: Unknown method 'atention'. Did you mean 'attention'? See: kmerit list methods
     """
     model, target = model.of_target(target)
     _plan(model, sequences, methods, target, "nucleotide", "mean", {})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.errors import RELAX, ConfigError, LabelError, SequenceError
 from kmerit.sequences import Float, Int8, Int64, Locus, N, Sequences, Window
 
 if TYPE_CHECKING:
@@ -72,10 +72,6 @@ class Crop:
         spare = max(length - self.length, 0)
         start = {"left": 0, "center": spare // 2, "right": spare}[self.anchor]
         return start, start + min(length, self.length)
-
-
-RELAX = "Relax min_length or drop_n."
-"""What to do when no sequence is left."""
 
 
 def prepare(

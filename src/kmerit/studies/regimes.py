@@ -25,8 +25,8 @@ from kmerit.attribution.attribute import check_methods
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.datasets.task import find_task
-from kmerit.errors import ConfigError, LabelError, SequenceError
-from kmerit.io.crops import RELAX, Crop, Tiles, prepare, sample_per_class
+from kmerit.errors import RELAX, ConfigError, LabelError, SequenceError
+from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
 from kmerit.report import studies as reports

@@ -148,6 +148,10 @@ def check_recipe(
 
     Raises:
         KmeritError: What `finetune` would refuse.
+
+    Example:
+        >>> check_recipe(FinetuneConfig.parse({"task": "ienhancer_2l", "learning_rate": 1e-4})) > 1000
+        True
     """
     learned, size = _planned(config, data or load_splits(config))
     teacher(config.teachers, config.teaching, learned.module)
