@@ -12,6 +12,7 @@ Every error says what was expected, what came, where, and the remedy, in one or 
     ├── DataError             exit 1: the data are not what they should be
     │   ├── FormatError       a file that cannot be read as what it claims to be
     │   ├── SequenceError     letters, empty or too short sequences, names
+    │   │   └── NoneLeft      all are too short, or have an N
     │   ├── LabelError        labels missing or not usable
     │   └── LengthError       too long for the model
     ├── ModelError
@@ -34,8 +35,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-RELAX = "Relax min_length or drop_n."
-"""What to do when no sequence is left."""
 MOST_LISTED = 40
 """Of known names, in the message that another is unknown; the sequences of a file may be many more."""
 
@@ -123,6 +122,10 @@ class FormatError(DataError):
 
 class SequenceError(DataError):
     """A sequence is empty, too short, misnamed, or has letters outside the alphabet."""
+
+
+class NoneLeft(SequenceError):
+    """All sequences are shorter than asked for, or have an unknown nucleotide."""
 
 
 class LabelError(DataError):

@@ -79,6 +79,16 @@ def test_wilson_agrees_with_a_published_case() -> None:
     assert high == pytest.approx([0.3662, 0.1605, 0.1611, 0.1718], abs=5e-5)
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_wilson_agrees_with_statsmodels(level: float) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    trials = np.repeat(np.arange(1, 40), 40)
+    hits = np.minimum(np.tile(np.arange(40), 39), trials)
+    expected = proportion_confint(hits, trials, alpha=1 - level, method="wilson")
+    np.testing.assert_allclose(wilson(hits, trials, level), expected, rtol=1e-13, atol=1e-16)
+
+
 def test_wilson_of_nothing_is_unknown() -> None:
     low, high = wilson([0, 5], [0, 10])
     assert np.isnan([low[0], high[0]]).all()

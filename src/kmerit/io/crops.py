@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from kmerit.errors import RELAX, ConfigError, LabelError, SequenceError
+from kmerit.errors import ConfigError, LabelError, NoneLeft
 from kmerit.sequences import Float, Int8, Int64, Locus, N, Sequences, Window
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def prepare(
         ``cropped_nt`` (nucleotides cut off).
 
     Raises:
-        SequenceError: Nothing is left.
+        NoneLeft: Nothing is left.
 
     Example:
         >>> kept, report = prepare(["ACGTA", "ACN", "AC"], crop=Crop(4), min_length=3)
@@ -111,9 +111,9 @@ def prepare(
     too_short = ~with_n & (sequences.lengths < (min_length or 0))
     remaining = sequences.take(~(with_n | too_short))
     if not len(remaining):
-        raise SequenceError(
+        raise NoneLeft(
             f"No sequence is left of {len(sequences)}: {with_n.sum()} have an N, {too_short.sum()} are shorter "
-            f"than {min_length} nt. {RELAX}"
+            f"than {min_length} nt. Relax min_length or drop_n."
         )
     result = remaining if crop is None else _crop(remaining, crop)
     return result, {

@@ -25,7 +25,7 @@ from kmerit.attribution.attribute import check_methods
 from kmerit.config import Table, merge, read_toml
 from kmerit.datasets.planting import Planting, plant
 from kmerit.datasets.task import find_task
-from kmerit.errors import RELAX, ConfigError, LabelError, SequenceError
+from kmerit.errors import ConfigError, LabelError, NoneLeft
 from kmerit.io.crops import Crop, Tiles, prepare, sample_per_class
 from kmerit.metrics import classification_metrics
 from kmerit.models.model import Model, load_model
@@ -134,7 +134,7 @@ def rows_of_task(name: str, config: RegimesConfig) -> TaskRows:
 
     Raises:
         ConfigError: No test split, or planted sequences of another length.
-        SequenceError: No row is long enough for the longest length.
+        NoneLeft: No row is long enough for the longest length.
         LabelError: Fewer than two classes.
 
     Example:
@@ -187,12 +187,10 @@ def _splits(name: str, config: RegimesConfig) -> Splits:
         keys = {**source, "crop": "none", "min_length": max(config.lengths)}
         try:
             return load_splits(FinetuneConfig.parse(keys, f"tasks.{name}"))
-        except SequenceError as error:
-            if not (said := str(error)).endswith(RELAX):
-                raise
-            raise SequenceError(
-                f"tasks.{name}: {said.removesuffix(RELAX)}Lower lengths, or name longer rows without N (windows of a "
-                f"genome: raise width)."
+        except NoneLeft as error:
+            raise NoneLeft(
+                f"tasks.{name}: {error} In a study min_length is the longest of lengths, {max(config.lengths)} nt: "
+                f"lower lengths, or name longer rows without N (windows of a genome: raise width)."
             ) from None
     if others := sorted(source.keys() - {"plant"}):
         raise ConfigError(f"tasks.{name}: plant says what data there are; {others[0]} says it, too. Leave one out.")

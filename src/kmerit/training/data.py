@@ -22,7 +22,7 @@ from kmerit.datasets.leaks import LeakingTask, leaking_rows, plant_leaks
 from kmerit.datasets.negatives import Kind, draw_positives, make_backgrounds
 from kmerit.datasets.similarity import Decontamination, decontaminate, related_groups
 from kmerit.datasets.task import Split, Task, find_task, load_task
-from kmerit.errors import ConfigError, LabelError, SequenceError
+from kmerit.errors import ConfigError, LabelError, NoneLeft, SequenceError
 from kmerit.formats import percent
 from kmerit.io.crops import Crop, prepare
 from kmerit.io.genome import Genome
@@ -483,7 +483,7 @@ def load_splits(config: FinetuneConfig) -> Splits:
     Raises:
         ConfigError: Neither a task nor a file.
         LabelError: No labels.
-        SequenceError: No sequence of a split is left.
+        NoneLeft: No sequence of a split is long enough and without N.
 
     Example:
         >>> load_splits(FinetuneConfig.parse({"task": "human_enhancers_dedup"})).classes
@@ -515,8 +515,8 @@ def load_splits(config: FinetuneConfig) -> Splits:
             parts[split], dropped[split] = prepare(
                 sequences, crop=None if training else crop, min_length=shortest, drop_n=drop_n
             )
-        except SequenceError as error:
-            raise SequenceError(f"{name}, {split}: {error}") from None
+        except NoneLeft as error:
+            raise NoneLeft(f"{name}, {split}: {error}") from None
         dropped[split] |= left_out.get(split, {})
     names = config.classes or classes or config.labels or _class_names(parts["train"], config.regression)
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), tuple(names), crop, name, dropped)
