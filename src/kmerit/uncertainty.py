@@ -205,6 +205,7 @@ def bootstrap_means(
             finite = np.isfinite(part)
             means[start:stop, at] = ratio(weights @ np.where(finite, part, 0.0), weights @ finite)
         start = stop
+        del weights  # before the next are drawn
     for at, part in table:
         alone = [np.unique(groups[column]).size < 2 for column in np.isfinite(part).T]
         means[:, np.flatnonzero(alone) + at.start] = np.nan
@@ -272,15 +273,19 @@ def paired_difference(
 
 def resampled(rows: int, clusters: ArrayLike | None, resamples: int, seed: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
-    cluster = np.arange(rows) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    count = int(cluster.max()) + 1
+    cluster = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    count = rows if cluster is None else int(cluster.max()) + 1
     batch = max(1, _CELLS_AT_ONCE // rows)
     for start in range(0, resamples, batch):
-        # Columns that are selected lie one after another; sums depend on that order in their last bits.
-        weights = np.empty((min(batch, resamples - start), count), order="F" if clusters is None else "C")
-        for row in weights:  # whole numbers of all rows would take as much memory again
-            row[:] = rng.multinomial(count, np.full(count, 1 / count))
-        yield weights if clusters is None else weights[:, cluster]
+        yield _drawn(min(batch, resamples - start), count, cluster, rng)  # not held here while the next are drawn
+
+
+def _drawn(resamples: int, count: int, cluster: Int64 | None, rng: np.random.Generator) -> Floats:
+    # Columns that are selected lie one after another; sums depend on that order in their last bits.
+    weights = np.empty((resamples, count), order="F" if cluster is None else "C")
+    for row in weights:  # whole numbers of all rows would take as much memory again
+        row[:] = rng.multinomial(count, np.full(count, 1 / count))
+    return weights if cluster is None else weights[:, cluster]
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -412,6 +417,7 @@ def studentised(
         for (at, rest), (_, count) in every:
             draws[start:stop, at] = _centred(weights, rest, count, factor[at], _ZERO * scale[at])
         start = stop
+        del weights  # before the next are drawn
     draws[:, flat] = 0.0
     draws[:, ~np.isfinite(error)] = np.nan
     return Studentised(rows, clusters_with_values, mean, error, draws)
@@ -659,15 +665,17 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
         >>> mcnemar([True] * 6 + [False], [False] * 6 + [False])
         0.03125
     """
-    from statsmodels.stats.contingency_tables import mcnemar as exact
+    from scipy.special import betainc  # the binomial distribution, without all of scipy.stats
 
     a, b = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
     if a.ndim != 1 or a.shape != b.shape:
         raise LabelError(f"Expected two measurements of the same rows, got {a.shape} and {b.shape}.")
     if not a.size:
         return float("nan")
-    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
-    return float(exact(table, exact=True).pvalue)
+    fewer, more = sorted((int(np.sum(a & ~b)), int(np.sum(~a & b))))
+    if more - fewer < 2:
+        return 1.0  # one of both tails has half of the probability, or more
+    return 2 * float(betainc(more, fewer + 1, 0.5))
 
 
 def holm(p_values: ArrayLike) -> Floats:

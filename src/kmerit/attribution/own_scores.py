@@ -13,7 +13,7 @@ import numpy as np
 from kmerit.attribution.attribute import Target, fixed_target, tie_share
 from kmerit.errors import FormatError, SequenceError, TargetError, UsageError, short
 from kmerit.io.crops import Tiles
-from kmerit.io.files import Where, unpacked_name
+from kmerit.io.files import Where, is_parquet, unpacked_name
 from kmerit.io.readers import SequencesLike, as_sequences, is_frame, names_of_index
 from kmerit.io.scores import diagnostics_of, read_attributions
 from kmerit.io.tables import read_csv
@@ -283,6 +283,30 @@ def read_scores(files: Mapping[str, str | os.PathLike[str]] | Sequence[str | os.
         name: replace(each, method=name) if isinstance(each, Attribution) else each
         for name, each in scores_by_name.items()
     }
+
+
+def scores_for_trial(files: Sequence[str | os.PathLike[str]]) -> dict[str, Any] | Path:
+    """Read the scores of several files, as `read_scores` does; of the one file of attributions, give the path.
+
+    A trial reads such a file some sequences at a time, and so never holds the scores of all of them.
+
+    Args:
+        files: As for `read_scores`.
+
+    Example:
+        >>> import tempfile
+        >>> import kmerit as km
+        >>> scores = km.attribute(km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"], methods=["lrp"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = scores.save(f"{folder}/scores.parquet")
+        ...     scores_for_trial([path]).name, list(scores_for_trial([f"mine={path}"]))
+        ('scores.parquet', ['mine'])
+    """
+    if len(files) == 1:
+        name, path = _named(files[0])
+        if name is None and not is_file_of_own(path) and is_parquet(path):
+            return Path(path)
+    return read_scores(files)
 
 
 def _read_file(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def trial(
         kmerit trial --model bundled:promoter --sequences my.fa --crop 200 \
             --attributions scores.parquet --preset quick --out judged
     """
-    from kmerit.attribution.own_scores import read_scores
+    from kmerit.attribution.own_scores import scores_for_trial
     from kmerit.config import read_toml
     from kmerit.errors import UsageError
     from kmerit.report import text
@@ -190,7 +190,7 @@ def trial(
         folder = put_on_trial(
             model,
             sequences,
-            read_scores(attributions),
+            scores_for_trial(attributions),
             design,
             seed=seed,
             out=out / "outcomes",

@@ -396,7 +396,7 @@ def pairs(
         kmerit pairs --model bundled:promoter --sequences my.fa --crop 200 \
             --attributions scores.parquet --top 3 --out pairs
     """
-    from kmerit.attribution.own_scores import read_scores
+    from kmerit.attribution.own_scores import scores_for_trial
     from kmerit.report.text import PAIRS, sentence
     from kmerit.trials.pairs import pairs as compare_pairs
 
@@ -404,7 +404,7 @@ def pairs(
         result = compare_pairs(
             model,
             sequences,
-            read_scores(attributions),
+            scores_for_trial(attributions),
             top=top,
             per_class=per_class,
             budget=budget,

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import logging
 import lzma
+import os
 import re
 import sys
 import zlib
@@ -30,9 +31,10 @@ PACKED = (".gz", ".bgz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed files."""
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_PARQUET = b"PAR1"
 _BINARY = {
     b"PK\x03\x04": "a zip archive (or an Excel workbook). Unpack it, or save the table as CSV",
-    b"PAR1": "a Parquet file. Give it the suffix .parquet",
+    _PARQUET: "a Parquet file. Give it the suffix .parquet",
     b"%PDF": "a PDF",
 }
 """How some files begin that are no text, and what they are."""
@@ -100,6 +102,19 @@ _COMPRESSED: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
     b"\x28\xb5\x2f\xfd": ("zstandard", _unpack_zstandard),
 }
 """How compressed files begin, and what unpacks them."""
+
+
+def is_parquet(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file begins as every Parquet file does; a folder does not.
+
+    Example:
+        >>> is_parquet(".")
+        False
+    """
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_PARQUET)) == _PARQUET
 
 
 def is_bgzip(start: bytes) -> bool:

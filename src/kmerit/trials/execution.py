@@ -910,6 +910,9 @@ def _is_table(path: Path) -> bool:
         return False
 
 
+_TABLES_TOGETHER = 64
+
+
 @dataclass
 class Totals:
     """What is counted over all chunks.
@@ -920,7 +923,9 @@ class Totals:
         micro_batches: Mutants by the micro-batch they were classified with.
         intact: Cells whose mutant is the sequence itself.
         ranking_evaluations: Per ranking, classifications that making it took.
-        sequences: The third tables of the chunks.
+        sequences: The third tables of the chunks, many in one: each of them alone would keep pages of memory from
+            being used again.
+        latest: Those of the last chunks.
     """
 
     evaluations: int = 0
@@ -929,15 +934,21 @@ class Totals:
     micro_batches: Counter[int] = field(default_factory=Counter)
     ranking_evaluations: Counter[str] = field(default_factory=Counter)
     sequences: list[pa.Table] = field(default_factory=list)
+    latest: list[pa.Table] = field(default_factory=list)
 
     def add(self, part: Part) -> Part:
         """Count a chunk, and hand it on."""
+        import pyarrow as pa
+
         self.evaluations += part.mutants.num_rows
         self.cells += part.cells.num_rows
         self.micro_batches[part.micro_batch] += part.mutants.num_rows
         self.ranking_evaluations.update(part.ranking_evaluations)
         self.intact += int(np.isin(part.cells["mutant"].to_numpy(), part.sequences["original"].to_numpy()).sum())
-        self.sequences.append(part.sequences)
+        self.latest.append(part.sequences)
+        if len(self.latest) == _TABLES_TOGETHER:
+            self.sequences.append(pa.concat_tables(self.latest).combine_chunks())
+            self.latest.clear()
         return part
 
 
@@ -1039,6 +1050,7 @@ def perform(
     settings: dict[str, Any],
     out: Path | None,
     progress: Progress | None,
+    clusters: Int64 | None,
     extra: Extra | None = None,
     diagnostics: Mapping[str, Any] | None = None,
     share: store.Work | None = None,
@@ -1053,6 +1065,8 @@ def perform(
         settings: Everything that determines the outcomes.
         out: The folder of the outcomes; None keeps them in memory.
         progress: Called with the sequences finished, and their number.
+        clusters: Of `clusters_of`; None in a share, which does not write them. They are found before the work, because
+            finding them takes memory.
         extra: Makes the rankings that the scores do not hold.
         diagnostics: What is known beforehand; what is counted is added to it.
         share: What of it is done, in a folder; by default all.
@@ -1110,7 +1124,7 @@ def perform(
 
     def finished(totals: Totals, products: Products) -> tuple[pa.Table, dict[str, Any], dict[str, Any]]:
         return (
-            _sequences(sequences, scores, totals),
+            _sequences(sequences, scores, totals, clusters),
             {
                 **settings,
                 "products": products,
@@ -1148,7 +1162,9 @@ def perform(
                         folder.write(index, part)
             totals = write_tables(folder.read(count), folder.folder)
             return_memory()
-            finish(folder.folder, *finished(totals, folder.products))
+            table, *about = finished(totals, folder.products)
+            return_memory()
+            finish(folder.folder, table, *about)
             folder.remove(TABLES)
     return out
 
@@ -1346,18 +1362,18 @@ def _controls(sequences: Sequences, scores: Scores, arms: Sequence[Arm]) -> Cont
     )
 
 
-def _sequences(sequences: Sequences, scores: Scores, totals: Totals) -> pa.Table:
+def _sequences(sequences: Sequences, scores: Scores, totals: Totals, clusters: Int64 | None) -> pa.Table:
     """Gather what is known of each sequence."""
     import pyarrow as pa
 
-    table = pa.concat_tables(totals.sequences)
+    table = pa.concat_tables([*totals.sequences, *totals.latest])
     return sequences_table(
         sequences.names,
         sequences.lengths,
         true_classes(sequences),
         scores.targets,
         table["original"].to_numpy(),
-        clusters_of(sequences),
+        clusters,
         sequences.loci,
         {name: table[name] for name in Outcomes.BY_METHOD},
     )

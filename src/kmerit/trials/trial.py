@@ -158,7 +158,8 @@ def mutate(
         **({"controls": list(names)} if names else {}),
     }
     settings |= {"renamed": renamed} if renamed else {}
-    return perform(model, sequences, scores, [arm], settings, None if out is None else Path(out), progress)
+    folder = None if out is None else Path(out)
+    return perform(model, sequences, scores, [arm], settings, folder, progress, clusters_of(sequences))
 
 
 def _design(
@@ -494,7 +495,8 @@ def trial(
     own, signs = scores.methods, dict.fromkeys(scores.methods, "")
     if grid.sizes or model.regression:
         scores, signs = with_signs(scores, sizes=grid.sizes and not model.regression, negatives=model.regression)
-    expected = [] if isinstance(share, Share) else prospects_of(model, sequences, scores)  # of the whole
+    clusters = None if isinstance(share, Share) else clusters_of(sequences)
+    expected = [] if clusters is None else prospects_of(model, sequences, scores, clusters)  # of the whole
     if announce is not None and expected:
         announce(expected)
     arms = _arms(sequences, scores, own, grid, seed)
@@ -524,7 +526,7 @@ def trial(
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
     prospect_rows = {"prospects": [asdict(each) for each in expected]}
-    return perform(model, sequences, scores, arms, settings, folder, progress, extra, prospect_rows, share)
+    return perform(model, sequences, scores, arms, settings, folder, progress, clusters, extra, prospect_rows, share)
 
 
 def _grid(grid: object) -> Grid:
@@ -541,9 +543,9 @@ def _grid(grid: object) -> Grid:
     return grid
 
 
-def prospects_of(model: Model, sequences: Sequences, scores: Scores) -> list[Prospect]:
+def prospects_of(model: Model, sequences: Sequences, scores: Scores, clusters: Int64) -> list[Prospect]:
     """State for each class, or for the value, what its number of sequences can show, before any is mutated."""
-    clusters, questions = np.array(clusters_of(sequences)), len(scores.methods)
+    questions = len(scores.methods)
     if model.regression:
         together = np.zeros(len(sequences), dtype=np.int64)
         return prospects(together, None, clusters, [value_name(model.labels[0])], questions)
