@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -316,7 +317,8 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
     np.save(tmp_path / "gc.npy", np.random.default_rng(0).random((8, 40)))
     files = ["--attributions", tmp_path / "scores.parquet", "--attributions", f"noise={tmp_path / 'gc.npy'}"]
     small = [part for key in ("counts=[3]", "draws=1", "ism_per_class=0") for part in ("--set", key)]
-    command = ["trial", *shared, *files, "--preset", "quick", *small, "--resamples", "100", "--out", tmp_path / "out"]
+    small = ["--preset", "quick", *small, "--resamples", "100"]
+    command = ["trial", *shared, *files, *small, "--out", tmp_path / "out"]
     process = kmerit(*command)
     assert (process.code, process.out) == (0, f"Report cards: {tmp_path / 'out' / 'cards.md'}\n"), process.err
     assert "Undecided: " in process.err
@@ -327,6 +329,10 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
     assert results(tmp_path / "out") == before
     other = kmerit(*command, "--seed", "1")
     assert (other.code, "RunMismatch" in other.err) == (1, True)
+    alone = kmerit("trial", *shared, *files[:2], *small, "--out", tmp_path / "alone")
+    settings = json.loads((tmp_path / "alone" / "outcomes" / "outcomes.json").read_text(encoding="utf-8"))["settings"]
+    digest = hashlib.sha256((tmp_path / "scores.parquet").read_bytes()).hexdigest()
+    assert (alone.code, settings["scores_sha256"]) == (0, digest)  # read some sequences at a time, not as a whole
     wrong = kmerit(*command, "--set", "trial.draws=1")
     assert (wrong.code, "kmerit trial takes the key alone, --set KEY=VALUE" in wrong.err) == (2, True)
 

@@ -1,8 +1,11 @@
 """Statistics on cases with known answers; the coverage of intervals, simulated."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from kmerit import uncertainty
 from kmerit.errors import LabelError
 from kmerit.sequences import Locus
 from kmerit.uncertainty import (
@@ -12,6 +15,7 @@ from kmerit.uncertainty import (
     moderated,
     paired_difference,
     percentiles,
+    studentised,
     wilson,
 )
 
@@ -46,6 +50,18 @@ def test_bootstrap_means_draw_clusters_whole() -> None:
     draws = bootstrap_means(values, clusters=["a", "a", "a", "b", "b", "b"], resamples=400)
     assert set(draws[:, 0]) == {0.0, 0.5, 1.0}
     assert (draws[:, 0] == 0.5).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_bootstrap_holds_the_weights_of_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncertainty, "_CELLS_AT_ONCE", batch := 1_000_000)
+    values = np.arange(5000.0)[:, None]
+    for statistic in (bootstrap_means, studentised):
+        statistic(values[:4], resamples=10)  # which imports what it needs
+        tracemalloc.start()
+        statistic(values, resamples=1000)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1.5 * batch * 8
 
 
 def test_bootstrap_spread_is_the_standard_error(rng: np.random.Generator) -> None:

@@ -71,6 +71,17 @@ def test_mcnemar_is_a_binomial_test_of_the_discordant_pairs(lost: int, won: int)
     assert mcnemar(first, second) == pytest.approx(expected)
 
 
+def test_mcnemar_is_that_of_statsmodels_to_the_last_bit_and_exactly_1_where_nothing_differs() -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    for lost in (0, 1, 7, 40, 399, 5000):
+        for more in (0, 1, 2, 3, 11, 200):
+            first, second = (np.repeat([a, b, True], [lost, lost + more, 2]) for a, b in ((True, False), (False, True)))
+            expected = float(reference([[2, lost], [lost + more, 0]], exact=True).pvalue)
+            assert mcnemar(first, second) == mcnemar(second, first) == (expected if more > 1 else 1.0)
+            assert more > 1 or expected == pytest.approx(1, abs=1e-13)
+
+
 def test_mcnemar_of_nothing_and_of_different_rows() -> None:
     assert np.isnan(mcnemar([], []))
     with pytest.raises(LabelError, match="same rows"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ import torch
 import kmerit as km
 from helpers.command import type_command
 from kmerit.attribution.method import Batch, NucleotideScores, Options, TokenScores, methods
-from kmerit.attribution.own_scores import read_arrays, read_scores
+from kmerit.attribution.own_scores import read_arrays, read_scores, scores_for_trial
 from kmerit.errors import FormatError, KmeritError, SequenceError, TargetError, UnknownName, UsageError
 from kmerit.results import Problem
 from kmerit.trials.measures import write_cards
@@ -186,6 +187,22 @@ def test_files_of_several_kinds_by_name(model: Any, sequences: km.Sequences, val
     (tmp_path / "word.csv").write_text("name,position,score\nseq0,0,1.5\nseq0,1,high\n", encoding="utf-8")
     with pytest.raises(FormatError, match=r"word.csv, line 3: expected a number in the column 'score', got 'high'"):
         read_scores([tmp_path / "word.csv"])
+
+
+def test_one_file_of_attributions_is_not_read_before_a_trial_reads_it(
+    model: Any, sequences: km.Sequences, tmp_path: Path
+) -> None:
+    path = km.attribute(model, sequences, ["lrp", "random"]).save(tmp_path / "two.parquet")
+    assert scores_for_trial([str(path)]) == path
+    one = km.attribute(model, sequences, ["rollout"]).save(tmp_path / "one.parquet")
+    assert list(scores_for_trial([f"lrp={path}"])) == ["lrp"]
+    assert list(scores_for_trial([path, f"mine={one}"])) == ["lrp", "random", "mine"]
+    shutil.copy(path, tmp_path / "scores")  # whatever it is called
+    assert scores_for_trial([tmp_path / "scores"]) == tmp_path / "scores"
+    (tmp_path / "x.pt").write_bytes(b"PK")
+    for name, message in (("x.pt", r"Own scores: \.npy"), ("none.parquet", "no such file")):
+        with pytest.raises(FormatError, match=message):
+            scores_for_trial([tmp_path / name])
 
 
 def test_numbers_of_other_kinds(model: Any, sequences: km.Sequences) -> None:

@@ -72,6 +72,32 @@ def test_the_folder_holds_its_files_and_what_memory_would(run: Run, model: Model
     assert on_disk.sequences.equals(in_memory.sequences.combine_chunks())
 
 
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_tables_of_chunks_are_joined_as_they_come_and_clusters_found_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(execution, "CELLS_PER_CHUNK", EIGHT_SEQUENCES // 4)  # two sequences a chunk
+    whole = contents(run("whole"))
+    calls, near_copies, kept = [], execution.near_copies, []
+    add = execution.Totals.add
+
+    def counted(sequences: Sequences) -> object:
+        calls.append(len(sequences))
+        return near_copies(sequences)
+
+    def watched(totals: execution.Totals, part: execution.Part) -> execution.Part:
+        kept.append(len(totals.sequences) * together + len(totals.latest))
+        assert len(totals.latest) < together
+        return add(totals, part)
+
+    monkeypatch.setattr(execution, "_TABLES_TOGETHER", together)
+    monkeypatch.setattr(execution, "near_copies", counted)
+    monkeypatch.setattr(execution.Totals, "add", watched)
+    assert contents(run("other")) == whole
+    assert kept == list(range(6))
+    assert calls == [11]
+
+
 @pytest.mark.parametrize("sequence", [1, 8, 9, 11])
 def test_interrupted_and_continued_it_ends_with_the_same_bytes(run: Run, sequence: int) -> None:
     with pytest.raises(KeyboardInterrupt):
