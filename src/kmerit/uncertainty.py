@@ -152,14 +152,17 @@ class _Columns:
         one, two = self._table.shape
         self.rows, self.columns = (two, one) if isinstance(self._table, StoredRows) else (one, two)
 
-    def __iter__(self) -> Iterator[tuple[slice, Floats]]:
-        """Give runs of columns, and their values ``[row, column]``."""
-        for at in blocks(self.rows, self.columns):
-            yield at, self[at]
+    def __iter__(self) -> Iterator[slice]:
+        """Give runs of columns."""
+        return blocks(self.rows, self.columns)
 
     def __getitem__(self, at: slice) -> Floats:
+        """Give the values of a run of columns, ``[row, column]``."""
         if isinstance(self._table, StoredRows):
-            return np.ascontiguousarray(self._table[at].T)
+            part = np.empty((self.rows, at.stop - at.start))
+            for column, values in enumerate(part.T, start=at.start):
+                values[:] = self._table.read_row(column, 0, self.rows)
+            return part
         return self._table if at == slice(0, self.columns) else np.ascontiguousarray(self._table[:, at])
 
     def take(self, columns: Bool) -> Table:
@@ -201,13 +204,15 @@ def bootstrap_means(
     start = 0
     for weights in resampled(table.rows, clusters, resamples, seed):
         stop = start + len(weights)
-        for at, part in table:
+        for at in table:
+            part = table[at]
             finite = np.isfinite(part)
             means[start:stop, at] = ratio(weights @ np.where(finite, part, 0.0), weights @ finite)
+            del part, finite  # before the next are read
         start = stop
         del weights  # before the next are drawn
-    for at, part in table:
-        alone = [np.unique(groups[column]).size < 2 for column in np.isfinite(part).T]
+    for at in table:
+        alone = [np.unique(groups[column]).size < 2 for column in np.isfinite(table[at]).T]
         means[:, np.flatnonzero(alone) + at.start] = np.nan
     return means
 
@@ -391,20 +396,25 @@ def studentised(
     mean, error, scale = np.empty(columns), np.empty(columns), np.empty(columns)
     # Residuals of clusters, so that no digits are lost in differences of large sums; and their rows.
     residuals, counts = (StoredRows(columns, size, np.float64) for _ in range(2))
-    for at, part in values:
+    for at in values:
+        part = values[at]
         finite = np.isfinite(part)
-        count = _by_group(finite.astype(np.float64), groups, size)
+        part = np.where(finite, part, 0.0)
         rows[at] = finite.sum(axis=0)
+        mean[at] = ratio(part.sum(axis=0), rows[at].astype(np.float64))
+        scale[at] = np.maximum(part.max(axis=0, initial=0.0), -part.min(axis=0, initial=0.0))
+        np.subtract(part, mean[at], out=part, where=finite)
+        rest = _by_group(part, groups, size)
+        del part
+        count = _by_group(finite.astype(np.float64), groups, size)
         clusters_with_values[at] = (count > 0).sum(axis=0)
-        mean[at] = ratio(np.where(finite, part, 0.0).sum(axis=0), rows[at].astype(np.float64))
-        rest = _by_group(np.where(finite, part - mean[at], 0.0), groups, size)
         with np.errstate(invalid="ignore", divide="ignore"):
             factor = clusters_with_values[at] / (clusters_with_values[at] - 1.0)
             error[at] = np.sqrt(factor * (rest**2).sum(axis=0)) / rows[at]
-        scale[at] = np.abs(np.where(finite, part, 0.0)).max(axis=0, initial=0.0)
         for column, (own, of) in enumerate(zip(rest.T, count.T, strict=True), start=at.start):
             residuals.write_row(column, 0, own)
             counts.write_row(column, 0, of)
+        del rest, count, finite  # before the next are read
     error[clusters_with_values < 2] = np.nan
     flat = error <= _ZERO * scale
     error[flat] = 0.0
@@ -413,9 +423,10 @@ def studentised(
     draws = np.full((resamples, columns), np.nan)
     start = 0
     for weights in resampled(size, None, resamples, seed) if size else ():
-        stop, every = start + len(weights), zip(_Columns(residuals), _Columns(counts), strict=True)
-        for (at, rest), (_, count) in every:
-            draws[start:stop, at] = _centred(weights, rest, count, factor[at], _ZERO * scale[at])
+        stop = start + len(weights)
+        for at in blocks(size, columns):
+            part_of = (_Columns(each)[at] for each in (residuals, counts))
+            draws[start:stop, at] = _centred(weights, *part_of, factor[at], _ZERO * scale[at])
         start = stop
         del weights  # before the next are drawn
     draws[:, flat] = 0.0
@@ -567,13 +578,15 @@ def effect_sizes(table: Table) -> Floats:
     """
     values = _Columns(table)
     out = np.full(values.columns, np.nan)
-    for at, part in values:
+    for at in values:
+        part = values[at]
         several = np.isfinite(part).sum(axis=0) > 1
         if several.any():
             mean, spread = np.nanmean(part[:, several], axis=0), np.nanstd(part[:, several], axis=0, ddof=1)
             out[at.start + np.flatnonzero(several)] = np.divide(
                 mean, spread, out=np.full(mean.shape, np.nan), where=spread > 0
             )
+        del part  # before the next is read
     return out
 
 
