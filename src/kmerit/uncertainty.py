@@ -411,9 +411,9 @@ def studentised(
         with np.errstate(invalid="ignore", divide="ignore"):
             factor = clusters_with_values[at] / (clusters_with_values[at] - 1.0)
             error[at] = np.sqrt(factor * (rest**2).sum(axis=0)) / rows[at]
-        for column, (own, of) in enumerate(zip(rest.T, count.T, strict=True), start=at.start):
-            residuals.write_row(column, 0, own)
-            counts.write_row(column, 0, of)
+        for column in range(rest.shape[1]):
+            residuals.write_row(at.start + column, 0, rest[:, column])
+            counts.write_row(at.start + column, 0, count[:, column])
         del rest, count, finite  # before the next are read
     error[clusters_with_values < 2] = np.nan
     flat = error <= _ZERO * scale

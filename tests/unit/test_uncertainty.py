@@ -5,7 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kmerit import uncertainty
+from kmerit import disk, uncertainty
+from kmerit.disk import StoredRows
 from kmerit.errors import LabelError
 from kmerit.sequences import Locus
 from kmerit.uncertainty import (
@@ -62,6 +63,21 @@ def test_bootstrap_holds_the_weights_of_one_batch(monkeypatch: pytest.MonkeyPatc
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1.5 * batch * 8
+
+
+def test_bootstrap_of_stored_rows_holds_one_run_of_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 100_000
+    monkeypatch.setattr(disk, "_IN_MEMORY", 0)
+    monkeypatch.setattr(uncertainty, "_CELLS_AT_ONCE", count)
+    table, run = StoredRows(0, count, np.float64), 4 * count * 8
+    for _ in range(6):
+        table.append(np.random.default_rng(0).normal(size=count))
+    studentised(table.take(np.arange(count) < 9), resamples=2)  # which imports what it needs
+    tracemalloc.start()
+    studentised(table, resamples=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * run  # values of a run, how many in each cluster, a product of both, weights and numbers
 
 
 def test_bootstrap_spread_is_the_standard_error(rng: np.random.Generator) -> None:
