@@ -34,6 +34,7 @@ from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # as the command line has it
 
 import numpy as np
 import pyarrow as pa

@@ -109,7 +109,8 @@ def prepare(
     sequences = as_sequences(sequences)
     with_n = _has_n(sequences) if drop_n else np.zeros(len(sequences), dtype=np.bool_)
     too_short = ~with_n & (sequences.lengths < (min_length or 0))
-    remaining = sequences.take(~(with_n | too_short))
+    dropped = with_n | too_short
+    remaining = sequences.take(~dropped) if dropped.any() else sequences
     if not len(remaining):
         raise NoneLeft(
             f"No sequence is left of {len(sequences)}: {with_n.sum()} have an N, {too_short.sum()} are shorter "

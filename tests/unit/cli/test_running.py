@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,24 @@ def test_the_report_of_an_incomplete_run_names_what_is_missing_on_stderr(
     assert f"kmerit run CONFIG --out {folder}" in sentence.err
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.index("Missing from the run folder") < page.index(">Warnings<")
+
+
+@pytest.mark.parametrize(
+    ("wish", "allocator"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")]
+)
+def test_a_command_takes_memory_that_the_system_gets_back_unless_told_otherwise(
+    wish: dict[str, str], allocator: str
+) -> None:
+    code = """
+import sys
+from kmerit.cli import main
+sys.argv = ["kmerit", "--version"]
+try:
+    main()
+finally:
+    import pyarrow
+    print(pyarrow.default_memory_pool().backend_name)
+"""
+    rest = {key: value for key, value in os.environ.items() if key != "ARROW_DEFAULT_MEMORY_POOL"}
+    process = subprocess.run([sys.executable, "-c", code], env=rest | wish, capture_output=True, text=True, check=False)
+    assert process.stdout.splitlines()[-1] == allocator, process.stderr

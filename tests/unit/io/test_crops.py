@@ -43,6 +43,7 @@ def test_without_filters_nothing_changes() -> None:
     kept, report = prepare(sequences, drop_n=False)
     assert kept.strings() == ["ACGN", "A"]
     assert report["kept"] == 2
+    assert kept is sequences  # no copy of every letter
 
 
 def test_filters_look_at_whole_sequences_and_count_each_once() -> None:
