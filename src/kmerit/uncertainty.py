@@ -425,8 +425,9 @@ def studentised(
     for weights in resampled(size, None, resamples, seed) if size else ():
         stop = start + len(weights)
         for at in blocks(size, columns):
-            part_of = (_Columns(each)[at] for each in (residuals, counts))
-            draws[start:stop, at] = _centred(weights, *part_of, factor[at], _ZERO * scale[at])
+            draws[start:stop, at] = _centred(
+                weights, _Columns(residuals)[at], _Columns(counts)[at], factor[at], _ZERO * scale[at]
+            )
         start = stop
         del weights  # before the next are drawn
     draws[:, flat] = 0.0
