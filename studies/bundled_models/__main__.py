@@ -66,6 +66,8 @@ class Bundled(Table):
 
     pupil: Keys = Field(description="of the model itself")
     teacher: Keys = Field(description="of its teachers, where they differ")
+    teachers: list[int] | None = Field(None, min_length=1, description="their seeds, in place of those of all")
+    warm: bool = Field(True, description="its teachers start from the network that is warmed up on the sites")
     network: Keys = Field(description="of a convolutional network trained on the task alone, to compare with")
     elder: Keys | None = Field(None, description="of a model of its own shape that learns the labels alone")
     second: Keys | None = Field(
@@ -133,8 +135,8 @@ def plan(config: BundledConfig, out: Path) -> Plan:
         folder = out / name
         data = data_keys(model.pupil) | {"baselines": False}
         alone = network(folder / "network", data, model.network)
-        how = data | teachers.common | {"base": str(warm)} | model.teacher
-        own = [network(folder / f"teacher{seed}", how, {"seed": seed}) for seed in teachers.seeds]
+        how = data | teachers.common | ({"base": str(warm)} if model.warm else {}) | model.teacher
+        own = [network(folder / f"teacher{seed}", how, {"seed": seed}) for seed in model.teachers or teachers.seeds]
         asked: Keys = {"baselines": False, "teachers": [str(each.out) for each in own]}
         if "unlabelled_share" in model.pupil:
             asked["unlabelled"] = [str(out / "unlabelled.parquet"), str(out / f"unlabelled_{name}.parquet")]

@@ -6,18 +6,19 @@ letters follow, also where some k-mers are hidden.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from kmerit.errors import ConfigError
 from kmerit.models.tokenizers import SPECIAL
-from kmerit.training.recipe import FinetuneConfig
+from kmerit.training.recipe import CropConfig, FinetuneConfig
 
 _SPECIAL = len(SPECIAL)
 _UNKNOWN = 4
@@ -27,8 +28,28 @@ class ConvolutionalConfig(FinetuneConfig):
     """A fine-tuning of a convolutional network; `base` is one whose convolutions it starts with."""
 
     channels: int = Field(128, ge=1)
+    filter: int = Field(13, ge=1, description="nucleotides of a first filter; odd")
+    pool: int = Field(1, ge=1, description="nucleotides of which only a first filter's maximum is passed on")
     blocks: int = Field(3, ge=1, description="residual convolutions, each before a maximum over three positions")
+    readout: Literal["pooled", "places"] = Field(
+        "pooled",
+        description="what the head reads of a channel: its maximum, mean and attended mean; or its value at every "
+        "place, where a sequence's place means something (a fixed distance to the transcription start)",
+    )
     hidden_letters: float = Field(0.0, ge=0, le=1, description="share of letters made unknown in training")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.filter % 2 == 0:
+            raise ValueError(f"filter ({self.filter}) must be odd, so that it has a middle")
+        if self.readout == "places" and not isinstance(self.crop, CropConfig):
+            raise ValueError("a head that reads places needs sequences of one length: set crop")
+        return self
+
+    @property
+    def places(self) -> int | None:
+        """Nucleotides of a sequence whose places the head reads."""
+        return self.crop.length if self.readout == "places" and isinstance(self.crop, CropConfig) else None
 
 
 class _Shape(PreTrainedConfig):  # type: ignore[misc]
@@ -40,7 +61,10 @@ class _Shape(PreTrainedConfig):  # type: ignore[misc]
         self,
         vocab_size: int = 4**6 + _SPECIAL,
         channels: int = 128,
+        filter: int = 13,
+        pool: int = 1,
         blocks: int = 3,
+        places: int | None = None,
         hidden_letters: float = 0.0,
         dropout: float = 0.1,
         head_dropout: float = 0.1,
@@ -49,6 +73,7 @@ class _Shape(PreTrainedConfig):  # type: ignore[misc]
     ) -> None:
         super().__init__(**rest)
         self.vocab_size, self.channels, self.blocks, self.hidden_letters = vocab_size, channels, blocks, hidden_letters
+        self.filter, self.pool, self.places = filter, pool, places
         self.dropout, self.head_dropout, self.max_position_embeddings = dropout, head_dropout, max_position_embeddings
 
 
@@ -93,18 +118,24 @@ class _Block(nn.Module):
 
 
 class _Convolutions(nn.Module):
-    """From ``[sequence, letter, position]`` to the maximum, the mean and an attended mean of every channel."""
+    """From ``[sequence, letter, position]`` to what the head reads of every channel.
+
+    That is its maximum, its mean and an attended mean; or its value at every place.
+    """
 
     def __init__(self, shape: _Shape) -> None:
         super().__init__()
-        self.first = nn.Conv1d(4, shape.channels, 13, padding=6)
+        self.first = nn.Conv1d(4, shape.channels, shape.filter, padding=shape.filter // 2)
+        self.pool = nn.MaxPool1d(shape.pool, ceil_mode=True)
         self.blocks = nn.Sequential(*(_Block(shape.channels, shape.dropout) for _ in range(shape.blocks)))
         self.norm = nn.BatchNorm1d(shape.channels)
-        self.attention = nn.Conv1d(shape.channels, 1, 1)
+        self.attention = nn.Conv1d(shape.channels, 1, 1) if shape.places is None else None
 
     def forward(self, one_hot: Tensor) -> Tensor:
-        hidden = self.blocks(nn.functional.gelu(self.first(one_hot)))
+        hidden = self.blocks(nn.functional.gelu(self.pool(self.first(one_hot))))
         hidden = nn.functional.gelu(self.norm(hidden)).float()
+        if self.attention is None:
+            return hidden.flatten(1)
         share = self.attention(hidden).float().softmax(-1)
         return torch.cat([hidden.amax(-1), hidden.mean(-1), (hidden * share).sum(-1)], dim=1)
 
@@ -119,9 +150,10 @@ class Network(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         self.k = (config.vocab_size - _SPECIAL).bit_length() // 2
         self.network = _Convolutions(config)
+        read = 3 if config.places is None else _places_left(config)
         self.classifier = nn.Sequential(
             nn.Dropout(config.head_dropout),
-            nn.Linear(3 * config.channels, config.channels),
+            nn.Linear(read * config.channels, config.channels),
             nn.GELU(),
             nn.Dropout(config.head_dropout),
             nn.Linear(config.channels, config.num_labels),
@@ -136,8 +168,29 @@ class Network(PreTrainedModel):  # type: ignore[misc]
         places = letters(input_ids, self.k)
         if self.training and self.config.hidden_letters:
             places = places.masked_fill(torch.rand(places.shape) < self.config.hidden_letters, _UNKNOWN)
+        if self.config.places is not None:
+            places = self._of_one_length(places)
         one_hot = nn.functional.one_hot(places, _UNKNOWN + 1)[:, :, :_UNKNOWN].transpose(1, 2)
         return SequenceClassifierOutput(logits=self.classifier(self.network(one_hot.float())))
+
+    def _of_one_length(self, places: Tensor) -> Tensor:
+        """Cut what no k-mer reaches, or fill up with unknown letters."""
+        missing = self.config.places - places.shape[1]
+        if missing < 0 and bool((places[:, missing:] != _UNKNOWN).any()):
+            raise ValueError(
+                f"Expected at most {self.config.places} nucleotides, whose places the network reads; "
+                f"got {places.shape[1]}."
+            )
+        return nn.functional.pad(places, (0, missing), value=_UNKNOWN)
+
+
+def _places_left(shape: _Shape) -> int:
+    """Count the places after all maxima."""
+    assert shape.places is not None
+    left = math.ceil(shape.places / shape.pool)
+    for _ in range(shape.blocks):
+        left = math.ceil(left / 3)
+    return left
 
 
 AutoConfig.register(_Shape.model_type, _Shape)
@@ -167,7 +220,10 @@ def convolutional_network(config: FinetuneConfig, classes: Sequence[str]) -> Net
     shape = _Shape(
         vocab_size=4**config.k + _SPECIAL,
         channels=config.channels,
+        filter=config.filter,
+        pool=config.pool,
         blocks=config.blocks,
+        places=config.places,
         hidden_letters=config.hidden_letters,
         dropout=config.hidden_dropout,
         head_dropout=config.hidden_dropout if config.head_dropout is None else config.head_dropout,
