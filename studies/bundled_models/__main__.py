@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 import kmerit as km
 from kmerit.config import Table, read_toml
@@ -69,16 +69,6 @@ class Bundled(Table):
     teachers: list[int] | None = Field(None, min_length=1, description="their seeds, in place of those of all")
     warm: bool = Field(True, description="its teachers start from the network that is warmed up on the sites")
     network: Keys = Field(description="of a convolutional network trained on the task alone, to compare with")
-    elder: Keys | None = Field(None, description="of a model of its own shape that learns the labels alone")
-    second: Keys | None = Field(
-        None, description="of a second training, from the mean of its weights and the elder's, by teachers and elder"
-    )
-
-    @model_validator(mode="after")
-    def _pairs(self) -> Self:
-        if (self.elder is None) != (self.second is None):
-            raise ValueError("the tables elder and second go together")
-        return self
 
 
 class BundledConfig(Table):
@@ -114,8 +104,8 @@ def plan(config: BundledConfig, out: Path) -> Plan:
         "measure_test": False,
     }
 
-    def stage(folder: Path, *keys: Keys, mean_of: tuple[Path, ...] = ()) -> Stage:
-        return Stage(FinetuneConfig.parse(reduce(or_, keys, config.common)), folder, mean_of)
+    def stage(folder: Path, *keys: Keys) -> Stage:
+        return Stage(FinetuneConfig.parse(reduce(or_, keys, config.common)), folder)
 
     def network(folder: Path, *keys: Keys) -> Stage:
         return Stage(ConvolutionalConfig.parse(reduce(or_, keys, config.common)), folder)
@@ -129,7 +119,6 @@ def plan(config: BundledConfig, out: Path) -> Plan:
     first = [network(warm, sites, teachers.common, teachers.warmup)]
     taught: list[Stage] = []
     pupils: list[Stage] = []
-    again: list[Stage] = []
     shipped, compared = {}, {}
     for name, model in config.models.items():
         folder = out / name
@@ -146,18 +135,8 @@ def plan(config: BundledConfig, out: Path) -> Plan:
             "a convolutional network, from scratch": [alone.out],
             "its teachers": [each.out for each in own],
         }
-        if model.elder is not None and model.second is not None:
-            elder = stage(folder / "elder", base, data, model.elder)
-            first.append(elder)
-            compared[name]["the same shape, taught by labels alone"] = [elder.out]
-            how = model.pupil | asked | {"teachers": [*asked["teachers"], str(elder.out)]} | model.second
-            seconds = []
-            for seed, before in zip(config.seeds, models, strict=True):
-                start = {"seed": seed, "base": str(folder / f"start{seed}")}
-                seconds.append(stage(folder / f"second{seed}", how, start, mean_of=(before.out, elder.out)))
-            again, models = [*again, *seconds], seconds
         shipped[name] = [each.out for each in models]
-    return Plan(encoder, (first, taught, pupils, again), shipped, compared)
+    return Plan(encoder, (first, taught, pupils), shipped, compared)
 
 
 def clean(config: BundledConfig, rows: Mapping[str, km.Sequences], out: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from helpers.training_data import labelled, random_strings
+from kmerit.config import read_toml
 from kmerit.datasets.similarity import without_kmers_of
 from kmerit.errors import FormatError
 from kmerit.io.readers import read_sequences, write_sequences
@@ -58,10 +58,6 @@ max_steps = 20
 k = 3
 channels = 8
 max_steps = 5
-[models.toy.elder]
-max_steps = 5
-[models.toy.second]
-max_steps = 10
 [teachers]
 seeds = [0, 1]
 windows = 50
@@ -111,29 +107,17 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     assert load_model(tmp_path / "assets" / "encoder", device="cpu").labels == ("genome", "A", "B")
 
     toy = tmp_path / "out" / "toy"
-    means = ("average", "start0", "start1")
-    trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name not in means]
-    # Two of the warm-up, the teachers' warm-up, two teachers, a network to compare with, an elder, two pupils twice.
-    assert len(trained) == 11
+    trained = [path for path in (tmp_path / "out").rglob("model.safetensors") if path.parent.name != "average"]
+    # Two of the warm-up, the teachers' warm-up, two teachers, a network to compare with, two pupils.
+    assert len(trained) == 8
     teachers = [str(toy / f"teacher{seed}") for seed in (0, 1)]
     recipe = json.loads((toy / "seed1" / "training.json").read_text())
     assert (recipe["teachers"], recipe["teaching"], recipe["seed"]) == (teachers, 0.6, 1)
-    elder = json.loads((toy / "elder" / "training.json").read_text())
-    assert (elder["base"], elder["teachers"]) == (recipe["base"], [])
-    second = json.loads((toy / "second1" / "training.json").read_text())
-    assert second == recipe | {
-        "base": str(toy / "start1"), "teachers": [*teachers, str(toy / "elder")], "max_steps": 10
-    }  # fmt: skip
-    start, *parts = (load_file(toy / name / "model.safetensors") for name in ("start1", "seed1", "elder"))
-    assert all(torch.allclose(start[key], (parts[0][key] + parts[1][key]) / 2) for key in start)
     unlabelled = [read_sequences(path) for path in recipe["unlabelled"]]
     assert [len(each) > 20 for each in unlabelled] == [True, True]
     measured_on = Sequences.from_strings(dirty.strings())
     assert all(len(without_kmers_of(each, measured_on, 12)) == len(each) for each in unlabelled)
-    beside = {
-        "4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch",
-        "the same shape, taught by labels alone",
-    }  # fmt: skip
+    beside = {"4-mers", "6-mers", "gapped k-mers (8, 5)", "its teachers", "a convolutional network, from scratch"}
     assert set(measured["baselines"]) == set(measured["above"]) == beside
     for name, entry in measured["above"].items():
         difference = measured["test"]["auroc"]["value"] - measured["baselines"][name]["auroc"]["value"]
@@ -158,9 +142,19 @@ def test_an_unknown_key_is_told_before_anything_is_done(tmp_path, capsys) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_an_elder_is_for_a_second_training(tmp_path, capsys) -> None:
+def test_teachers_may_have_seeds_of_their_own_and_start_from_scratch(tmp_path) -> None:
     write_sites(tmp_path / "sites.csv", rows=4)
-    config = CONFIG.format(folder=tmp_path).replace("[models.toy.second]\nmax_steps = 10\n", "")
-    (tmp_path / "config.toml").write_text(config)
-    assert bundled.main([str(tmp_path / "config.toml"), "--out", str(tmp_path / "out")]) == 2
-    assert "models.toy: the tables elder and second go together" in capsys.readouterr().err
+    config = CONFIG.format(folder=tmp_path)
+    (tmp_path / "warm.toml").write_text(config)
+    (tmp_path / "cold.toml").write_text(config + "[models.toy]\nwarm = false\nteachers = [5, 7, 8]\n")
+    warm, cold = (
+        bundled.plan(bundled.BundledConfig.parse(read_toml(tmp_path / name)), tmp_path / "out")
+        for name in ("warm.toml", "cold.toml")
+    )
+    assert {(each.out.name, each.recipe.seed, each.recipe.base) for each in warm.rounds[1]} == {
+        (f"teacher{seed}", seed, str(tmp_path / "out" / "teachers")) for seed in (0, 1)
+    }
+    assert {(each.out.name, each.recipe.seed, each.recipe.base) for each in cold.rounds[1]} == {
+        (f"teacher{seed}", seed, None) for seed in (5, 7, 8)
+    }
+    assert [Path(name).name for name in cold.rounds[2][0].recipe.teachers] == ["teacher5", "teacher7", "teacher8"]

@@ -19,7 +19,6 @@ from kmerit.errors import KmeritError, RunError
 from kmerit.store import write_json
 from kmerit.training.convolutional import ConvolutionalConfig, convolutional_network
 from kmerit.training.finetuning import finetune
-from kmerit.training.learner import average_weights
 from kmerit.training.recipe import FinetuneConfig, is_done
 
 # glibc gives large blocks back to the system after each batch and pays for them again as page faults; keeping them
@@ -75,12 +74,10 @@ class Stage(NamedTuple):
     Attributes:
         recipe: Of the fine-tuning.
         out: The model's folder.
-        mean_of: Folders of the models whose mean weights it starts from: ``recipe.base`` is made of them.
     """
 
     recipe: FinetuneConfig
     out: Path
-    mean_of: tuple[Path, ...] = ()
 
 
 def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None] | None = None) -> Path:
@@ -108,8 +105,6 @@ def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None]
     if not is_done(stage.out):
         if begun is not None:
             begun(stage.out)
-        if stage.mean_of:
-            average_weights(stage.mean_of, Path(str(stage.recipe.base)))
         launch(stage.recipe, stage.out, processes)
     return stage.out
 
