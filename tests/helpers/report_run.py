@@ -197,7 +197,7 @@ model = "bundled:promoter"
 model = "bundled:enhancer"
 [data]
 per_class = 30
-crop = { length = 200, anchor = "left" }
+crop = { length = 251, anchor = "left" }
 [trial]
 counts = [0, 1, 5, 10, 15, 20, "all"]
 draws = 3
