@@ -143,9 +143,9 @@ model = "my-model"
 sequences = "my.csv"
 """
 MODISCO = (
-    ("attribute", "--model", "bundled:promoter", "--sequences", "promoters.csv", "--crop", "200", "--target", "1",
+    ("attribute", "--model", "bundled:promoter", "--sequences", "promoters.csv", "--crop", "251", "--target", "1",
      "--methods", "input_x_gradient", "--out", "promoters.parquet"),
-    ("export", "--attributions", "promoters.parquet", "--sequences", "promoters.csv", "--crop", "200", "--to", "npz",
+    ("export", "--attributions", "promoters.parquet", "--sequences", "promoters.csv", "--crop", "251", "--to", "npz",
      "--out", "modisco"),
 )  # fmt: skip
 FIRST = (
@@ -156,9 +156,9 @@ FIRST = (
      *(part for each in (*TRAINING, "regression=true") for part in ("--set", each))),
     ("attribute", "--model", "bundled:promoter", "--sequences", "my.csv", "--methods", "lrp", "--out",
      "of_my_csv.parquet"),
-    ("attribute", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--methods",
+    ("attribute", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "251", "--methods",
      "lrp,attention,ism", "--out", "scores.parquet"),
-    ("mutate", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "200", "--attributions",
+    ("mutate", "--model", "bundled:promoter", "--sequences", "my.fa", "--crop", "251", "--attributions",
      "scores.parquet", "--out", "trial", *OPTIONS["kmerit mutate"]),
     *(("run", "mine.toml", "--out", f"results/seed{seed}",
        *(part for each in SMALL["kmerit run"] for part in ("--set", each))) for seed in (0, 1)),

@@ -166,7 +166,7 @@ def trial(
     Interrupted trials resume with the same command.
 
     Example:
-        kmerit trial --model bundled:promoter --sequences my.fa --crop 200 \
+        kmerit trial --model bundled:promoter --sequences my.fa --crop 251 \
             --attributions scores.parquet --preset quick --out judged
     """
     from kmerit.attribution.own_scores import scores_for_trial

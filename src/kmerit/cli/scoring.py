@@ -139,7 +139,7 @@ def predict(
     """Predict classes with probabilities, label probabilities, or values.
 
     Examples:
-        kmerit predict --model bundled:promoter --sequences my.fa --crop 200
+        kmerit predict --model bundled:promoter --sequences my.fa --crop 251
         kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
         zcat my.fa.gz | kmerit predict --model bundled:promoter --sequences - --out predictions.json
         kmerit predict --model bundled:promoter --sequences long.fa --tile 200 --stride 100
@@ -191,7 +191,7 @@ def attribute(
     """Score every nucleotide by its contribution to the model's output.
 
     Examples:
-        kmerit attribute --model bundled:promoter --sequences my.fa --crop 200 --out scores.parquet
+        kmerit attribute --model bundled:promoter --sequences my.fa --crop 251 --out scores.parquet
         kmerit attribute --model my-dnabert/ --sequences my.fa --methods lrp,attention --check --out scores.parquet
         kmerit attribute --model my-values/ --sequences my.fa --methods cp_lrp --reference shuffled --out scores.parquet
     """
@@ -244,7 +244,7 @@ def ledger(
     """Account for the explained output: relevance of the sequence, special tokens, biases and the rest. Prints CSV.
 
     Examples:
-        kmerit ledger --model bundled:promoter --sequences my.fa --crop 200 --target promoter
+        kmerit ledger --model bundled:promoter --sequences my.fa --crop 251 --target promoter
         kmerit ledger --model my-values/ --sequences my.fa --reference shuffled --by-class
     """
     from kmerit.attribution.ledger import ledger as account
@@ -346,7 +346,7 @@ def mutate(
     Writes every outcome to --out and prints a summary as CSV, with random positions for comparison.
 
     Example:
-        kmerit mutate --model bundled:promoter --sequences my.fa --crop 200 \
+        kmerit mutate --model bundled:promoter --sequences my.fa --crop 251 \
             --attributions scores.parquet --out trial > summary.csv
     """
     from kmerit.trials.measures import summarise
@@ -393,7 +393,7 @@ def pairs(
     pairs.csv, also as Parquet.
 
     Example:
-        kmerit pairs --model bundled:promoter --sequences my.fa --crop 200 \
+        kmerit pairs --model bundled:promoter --sequences my.fa --crop 251 \
             --attributions scores.parquet --top 3 --out pairs
     """
     from kmerit.attribution.own_scores import scores_for_trial

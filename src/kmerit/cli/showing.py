@@ -361,7 +361,7 @@ def logo(
     Examples:
         kmerit plot logo --sequences RUN/tasks/TASK/sequences.parquet \
             --attributions RUN/tasks/TASK/attributions.parquet --name NAME --out logo
-        kmerit plot logo --sequences my.fa --crop 200 --attributions scores.parquet --methods lrp,attention \
+        kmerit plot logo --sequences my.fa --crop 251 --attributions scores.parquet --methods lrp,attention \
             --name chr1:100-300 --start 40 --end 120 --out logo.pdf
     """
     from kmerit.report.figures import check_out, plot_logo
@@ -402,7 +402,7 @@ def heads(
     r"""Draw what each attention head looks at: a row for each layer and head.
 
     Example:
-        kmerit plot heads --model bundled:promoter --sequences my.fa --crop 200 --name chr1:100-300 --out heads.svg
+        kmerit plot heads --model bundled:promoter --sequences my.fa --crop 251 --name chr1:100-300 --out heads.svg
     """
     from kmerit.biology.heads import head_attention
     from kmerit.report.figures import check_out, plot_heads

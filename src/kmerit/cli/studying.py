@@ -427,7 +427,7 @@ def sanity(
     Writes sanity.json and sanity.md: every check with its interval over the sequences.
 
     Examples:
-        kmerit sanity --model bundled:promoter --sequences my.fa --crop 200 --out sanity
+        kmerit sanity --model bundled:promoter --sequences my.fa --crop 251 --out sanity
         kmerit sanity --model my/ --sequences my.csv --recipe recipe.toml --out sanity
     """
     from kmerit.config import read_toml
@@ -459,7 +459,7 @@ def calibrate(
     calibrations resume. --set overrides settings such as pool, others, methods, sizes and experiments.
 
     Examples:
-        kmerit calibrate --model bundled:promoter --sequences my.csv --crop 200 --quick --out calibration
+        kmerit calibrate --model bundled:promoter --sequences my.csv --crop 251 --quick --out calibration
         kmerit calibrate --model my/ --sequences my.csv --out calibration --set pool=1000 --set 'sizes=[100]'
     """
     from kmerit.config import read_toml
