@@ -27,7 +27,8 @@ _DERIVATIVES = {"gelu": torch.ops.aten.gelu_backward, "silu": torch.ops.aten.sil
 
 def safe(a: Tensor, b: Tensor) -> Tensor:
     """Divide, ``a / (b + 1e-9)``, and 0 where b is 0. Source: chefer2021."""
-    return torch.where(b == 0, 0, a / (b + EPSILON))
+    present = torch.ne(b, 0, out=torch.empty_like(b))  # 1 or 0: several times faster than `torch.where`
+    return torch.div(a, b + EPSILON).mul_(present)
 
 
 class Gradient:
@@ -69,16 +70,10 @@ class Gradient:
 
     def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
         """Through mean and standard deviation too."""
-        variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+        shape = layer.weight.shape
+        _, mean, inverse = torch.native_layer_norm(x, shape, None, None, layer.eps)  # faster than mean and variance
         received: Tensor = torch.ops.aten.native_layer_norm_backward(
-            r,
-            x,
-            layer.weight.shape,
-            mean,
-            (variance + layer.eps).rsqrt(),
-            layer.weight,
-            layer.bias,
-            [True, False, False],
+            r, x, shape, mean, inverse, layer.weight, layer.bias, [True, False, False]
         )[0]
         return received
 
@@ -202,7 +197,8 @@ class AttnLRP(Gradient):
 
     def norm(self, layer: Norm, x: Tensor, r: Tensor) -> Tensor:
         """The standard deviation is a constant; the mean is not."""
-        scaled = r * layer.weight * (x.var(-1, correction=0, keepdim=True) + layer.eps).rsqrt()
+        inverse = torch.native_layer_norm(x, layer.weight.shape, None, None, layer.eps)[2]
+        scaled = r * layer.weight * inverse
         return scaled - scaled.mean(-1, keepdim=True)
 
 
