@@ -169,4 +169,4 @@ def test_lengths_of_the_training_are_recorded(tmp_path: Path, caplog: pytest.Log
     assert message.endswith(
         "was trained on 14 to 16 nt; these sequences have 16 to 20 nt. Its answers at other lengths are not tested."
     )
-    assert km.load_model("bundled:promoter").trained == (200, 200, "200 nt, left")
+    assert km.load_model("bundled:promoter").trained == (251, 251, "251 nt, left")
