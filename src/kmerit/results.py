@@ -1084,12 +1084,12 @@ class Outcomes(ShownOutcomes, Rows["Outcomes"]):
 
         Example:
             >>> import kmerit as km
-            >>> model, strings = km.load_model("bundled:promoter"), ["TATAAAGGCGCGCC"]
+            >>> model, strings = km.load_model("bundled:promoter"), ["CGCGCGCGCG"]
             >>> scores = km.attribute(model, strings, ["lrp"])
-            >>> km.mutate(model, strings, scores, counts=[0, 2], replicates=1).to_frame()[["n", "name", "predicted"]]
+            >>> km.mutate(model, strings, scores, counts=[0, 6], replicates=1).to_frame()[["n", "name", "predicted"]]
                n  name  predicted
             0  0  seq0       1
-            1  2  seq0       0
+            1  6  seq0       0
         """
         cells: pd.DataFrame = self.cells.to_pandas()
         for name in ("method", "operator", "order"):
