@@ -816,10 +816,15 @@ def settle_text(path: Path, text: str) -> None:
 
 def recorded(path: Path, key: str) -> Any:
     """Read one of the settings with which a folder was begun; None where there is none."""
+    return all_recorded(path).get(key)
+
+
+def all_recorded(path: Path) -> dict[str, Any]:
+    """Read the settings with which a folder was begun; empty where there are none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get(key)
-    except (OSError, ValueError, AttributeError):
-        return None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def check_begun(

@@ -1060,8 +1060,9 @@ def motifs(
         return work.result()
     folder = Path(out)
     begun = read_record(folder / _PARTS / "settings.json") or {}
-    model = None if model is None else model.with_products(begun.get("products"), folder)
-    stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
+    model = None if model is None else model.begun_with(begun, folder, "motifs with other settings")
+    conditions = {name: version(name) for name in ("kmerit", "memelite")} | ({} if model is None else model.conditions)
+    stored = StoredParts(folder / _PARTS, {**conditions, **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}
     check = partial(
@@ -1098,24 +1099,6 @@ def motifs(
         result._export(folder)
         stored.remove(["parquet"])
         return result
-
-
-def _computing(model: Model | None) -> dict[str, Any]:
-    """List what the last bits of the answers depend on."""
-    versions: dict[str, Any] = {name: version(name) for name in ("kmerit", "memelite")}
-    if model is None:
-        return versions
-    import torch
-
-    return {
-        **versions,
-        "torch": version("torch"),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "micro_batch": model.micro_batch,
-        "products": model.products,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _scores(

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -825,6 +825,7 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
     return np.array([all_names.index(name) for name in here], dtype=np.int64)
 
 
+_WHAT = "a trial with other settings"
 _OTHER = "Choose a new folder with --out (Python: out=)."
 ROW_GROUP = 2**16
 """Rows that are written together."""
@@ -836,23 +837,26 @@ class PartFolder(StoredParts):
     Args:
         folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
-        model: Which matrix products it makes is recorded in the parts, where there are some; see `model`.
+        model: What it computes with is recorded in the parts, which all of them are held to.
 
     Raises:
         RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], model: Model) -> None:
+        from kmerit.models.model import environment
+
         self.folder = folder
         record, about = read_record(folder / "parts" / "settings.json"), read_about(folder)
-        begun = (record or {} if about is None else about["settings"]).get("products")
-        self.products = model.with_products(begun, folder).products  # they differ in the last bits
-        super().__init__(folder / "parts", {"layout": FORMAT, "products": self.products, **settings}, folder)
+        begun = record or {} if about is None else {"layout": about["format"], **about["settings"]}
+        conditions = model.begun_with(begun, folder, _WHAT).conditions
+        self.products: Products = conditions["products"]  # they differ in the last bits
+        super().__init__(folder / "parts", {"layout": FORMAT, **settings, **conditions}, folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check({"layout": about["format"], **about["settings"]})
+            self._check(begun, self.settings.keys() - environment().keys())
         elif record is not None:
-            self._check(record)
+            self._check(record, self.settings.keys())
         else:
             refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
             for path in self.parts.glob("*.json"):
@@ -862,10 +866,10 @@ class PartFolder(StoredParts):
             write_record(folder / ABOUT, about)  # where blanks were changed
             self.remove(TABLES)
 
-    def _check(self, record: Mapping[str, Any]) -> None:
-        for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
+    def _check(self, record: Mapping[str, Any], compared: Collection[str]) -> None:
+        for keys in ({key for key in compared if key != "chunk"}, {"chunk"}):  # which follows from the others
             then, now = ({key: each.get(key) for key in keys} for each in (record, self.settings))
-            refuse_other(self.folder, "a trial with other settings", then, now)
+            refuse_other(self.folder, _WHAT, then, now)
 
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""
