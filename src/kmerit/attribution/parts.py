@@ -19,9 +19,11 @@ from kmerit.store import (
     atomic_write,
     hold,
     json_digest,
+    part_command,
     read_proof,
     read_record,
     refuse_other,
+    refuse_other_kind,
     refuse_strangers,
     sha256,
     write_proof,
@@ -120,9 +122,7 @@ class ScoreParts(StoredParts):
         self.need_plan()
         record = read_proof(self.parts / f"{_TARGETS}.json")
         if record is None or record["settings"] != self.digest:
-            raise RunError(
-                f"{self.parts}: the plan is not whole. Make it again: kmerit work CONFIG --out {self.out} --plan"
-            )
+            raise RunError(f"{self.parts}: the plan is not whole. Make it again: {part_command('--plan')}")
         path = self.parts / f"{_TARGETS}.npy"
         return np.load(path) if path.name in record["files"] else None, record["found"]
 
@@ -173,10 +173,11 @@ def work(
         out: The file.
 
     Raises:
-        RunError: A share without a plan, or to be gathered before every share is there.
+        RunError: A share without a plan, or to be gathered before every share is there; ``out`` is no file.
         RunMismatch: Of another plan.
         RunLocked: Another process makes the same share, or one is still at work.
     """
+    refuse_other_kind(out, file=True)
     if isinstance(share, Share):
         with StoredParts(folder_of(out), {}, out).holding(share):
             score_parts = parts()

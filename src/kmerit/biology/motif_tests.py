@@ -1012,7 +1012,8 @@ def motifs(
         raise UsageError("modisco and floors go with de_novo.")
     if families is not None and model is None:
         raise UsageError("families: these are what the model is asked about; give a model, too.")
-    named = None if families is None else families_named(families, read_families(None if meme is None else Path(meme)))
+    known = None if families is None and meme is None else read_families(None if meme is None else Path(meme))
+    named = None if families is None or known is None else families_named(families, known)
     sequences = as_sequences(sequences)
     scores = _scores(attributions, sequences, label, model)
     lower = {name: _scores(each, sequences, label, model) for name, each in (floors or {}).items()}

@@ -465,11 +465,11 @@ def _need_planned(folder: RunFolder, jobs: Sequence[Job], undone: Mapping[str, S
                 if folder.recorded(f"{job.name}.{stage.name}") is not None:
                     raise RunError(
                         f"{folder.path} ({job.name}: {stage.title}) was changed since the plan was made. Put it back "
-                        f"as it was, or make the plan again: kmerit work CONFIG --out {folder.path} --plan"
+                        f"as it was, or make the plan again: {store.part_command('--plan')}"
                     )
                 raise RunError(
-                    f"{folder.path} has no plan yet ({job.name}: {stage.title}). Make it first: kmerit work CONFIG "
-                    f"--out {folder.path} --plan"
+                    f"{folder.path} has no plan yet ({job.name}: {stage.title}). Make it first: "
+                    f"{store.part_command('--plan')}"
                 )
 
 
