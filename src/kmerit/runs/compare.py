@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kmerit.errors import FormatError, RunError, SequenceError, UnknownName, UsageError
 from kmerit.io.scores import read_attributions
@@ -203,7 +207,7 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
     digests: set[str] = set()
     if isinstance(scores, str | os.PathLike):
         by_method = read_attributions(scores)
-        digests.add(sha256(Path(scores)))
+        digests.add(sha256(Path(scores)))  # what earlier versions recorded of a file
     else:
         by_method = Attributions(scores)
     at = {name: row for row, name in enumerate(next(iter(by_method.values())).names)} if by_method else {}
@@ -215,9 +219,18 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
             f"Give the scores that were put on trial."
         )
     ordered = Attributions({name: each.take([at[i] for i in names]) for name, each in by_method.items()})
-    if side.outcomes.settings["scores_sha256"] not in digests | {scores_digest(ordered)}:
+    every = list(ordered.values())
+    columns = (np.stack([each.scores[i] for each in every]) for i in range(len(names)))
+    digests |= {scores_digest(list(ordered), every[0].target, columns), _earlier_digest(ordered)}
+    if side.outcomes.settings["scores_sha256"] not in digests:
         raise SequenceError(
             f"scores of {side.name!r}: these are not the scores that were put on trial (sha256 "
             f"{side.outcomes.settings['scores_sha256'][:12]}). Give those, or leave them out."
         )
     return replace(side, scores=ordered)
+
+
+def _earlier_digest(attributions: Attributions) -> str:
+    """sha256 of scores in memory as earlier versions computed it."""
+    parts = ([name.encode(), each.target.tobytes(), each.scores.tobytes()] for name, each in attributions.items())
+    return hashlib.sha256(b"".join(chain.from_iterable(parts))).hexdigest()
