@@ -1000,7 +1000,7 @@ def _called(key: str, value: Any, settings: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any, most: int = 60) -> str:
-    text = repr(value)
+    text = _ABSENT if value is _ABSENT else repr(value)  # which is no value
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -136,11 +136,17 @@ def workflow(
     """Write a workflow that runs an experiment in shares: Snakefile, profiles (local, SLURM), Kubernetes jobs.
 
     Examples:
-        kmerit workflow bundled:demo --out results/flow --shares 2
+        kmerit workflow bundled:demo --out results/flow --shares 2 --set compute.threads=1
     """
-    from kmerit.runs.workflow import write_workflow
+    from kmerit.runs.workflow import threads_of_a_part, write_workflow
 
-    print(f"Workflow: {write_workflow(config, out, shares, overrides, preset)}")
+    snakefile = write_workflow(config, out, shares, overrides, preset)
+    if (threads := threads_of_a_part(config, overrides, preset)) > 1:
+        DISPLAY.write(
+            f"Each part takes {threads} threads: Snakemake makes one share for every {threads} of its --cores at once. "
+            f"For one for every core: --set compute.threads=1 (in a config with a command, threads = 1)."
+        )
+    print(f"Workflow: {snakefile}")
 
 
 @from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)

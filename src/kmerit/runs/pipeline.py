@@ -109,6 +109,8 @@ class RunFolder(Stages):
             )
         if here is not None:
             new_tables = {table: config[table] for table in optional or {} if table in config and table not in here}
+            presets = ({"trial": {"preset": each.get("trial", {}).get("preset")}} for each in (here, config))
+            refuse_other(self.path, "a run of another config", *presets)  # first, for other keys follow from it
             refuse_other(self.path, "a run of another config", {**here, **new_tables}, config)
         if about is not None:
             refuse_other(self.path, "a run of another environment", about["versions"], manifest["versions"])
