@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from kmerit.errors import ConfigError
+from kmerit.errors import CheckpointError, ConfigError
 from kmerit.models.tokenizers import SPECIAL
 from kmerit.training.recipe import CropConfig, FinetuneConfig
 
@@ -206,6 +206,7 @@ def convolutional_network(config: FinetuneConfig, classes: Sequence[str]) -> Net
 
     Raises:
         ConfigError: The recipe of another network.
+        CheckpointError: ``base`` is of another shape.
 
     Example:
         Hand it to `kmerit.training.finetune` as ``network=convolutional_network``.
@@ -237,5 +238,11 @@ def convolutional_network(config: FinetuneConfig, classes: Sequence[str]) -> Net
         base = AutoModelForSequenceClassification.from_pretrained(
             config.base, dtype=torch.float32, trust_remote_code=False
         )
+        for what in ("channels", "filter", "pool", "blocks", "places"):
+            if (found := getattr(base.config, what, None)) != (asked := getattr(shape, what)):
+                raise CheckpointError(
+                    f"{config.base}: its convolutions have {what} {found}, the recipe asks for {asked}. Give the "
+                    f"recipe the base's shape, or leave base out."
+                )
         model.network.load_state_dict(base.network.state_dict())
     return model

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.training_data import CROP, LEARN, TINY, random_strings, splits
-from kmerit.errors import ConfigError, RunMismatch
+from kmerit.errors import CheckpointError, ConfigError, RunMismatch
 from kmerit.models.tokenizers import MASK, token_ids
 from kmerit.sequences import Sequences
 from kmerit.training import finetune
@@ -41,6 +41,9 @@ def test_a_convolutional_network_teaches_by_the_pupils_own_tokens(tmp_path) -> N
     keys |= {"base": str(folder), "max_steps": 1, "seed": 1}
     third = convolutional_network(ConvolutionalConfig(**keys), ("a", "b", "c"))
     assert torch.equal(third.network.first.weight, loaded.models[0].network.first.weight)
+    for other in ({"pool": 2}, {"blocks": 2}, {"readout": "places", "crop": {"length": 40}}):  # a pool has no tensors
+        with pytest.raises(CheckpointError, match=r"its convolutions have (pool 1|blocks 3|places None), the recipe"):
+            convolutional_network(ConvolutionalConfig(**keys | other), ("a", "b"))
 
 
 def a_word_at_one_of_two_places(rows: int, seed: int) -> Sequences:
