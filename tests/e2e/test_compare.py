@@ -95,13 +95,17 @@ def test_scores_are_known_as_earlier_versions_recorded_them(runs: list[Path]) ->
     loaded = {name: km.read_attributions(file) for name, file in files.items()}
 
     def of_memory(name: str) -> bytes:
-        parts = ((method.encode(), each.target.tobytes(), each.scores.tobytes()) for method, each in loaded[name].items())
+        parts = (
+            (method.encode(), each.target.tobytes(), each.scores.tobytes()) for method, each in loaded[name].items()
+        )
         return b"".join(part for each in parts for part in each)
 
     def earlier(content: Callable[[str], bytes]) -> dict[str, km.Outcomes]:
         trials = {name: km.read_outcomes(folder / "outcomes") for name, folder in folders.items()}
         digests = {name: hashlib.sha256(content(name)).hexdigest() for name in trials}
-        return {name: replace(of, settings={**of.settings, "scores_sha256": digests[name]}) for name, of in trials.items()}
+        return {
+            name: replace(of, settings={**of.settings, "scores_sha256": digests[name]}) for name, of in trials.items()
+        }
 
     expected = compare(runs[:2], resamples=100).agreement
     trials_of_files, trials_of_memory = earlier(lambda name: files[name].read_bytes()), earlier(of_memory)
