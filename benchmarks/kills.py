@@ -28,6 +28,7 @@ from typing import Any
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 import numpy as np
+import torch
 from transformers import BertConfig, BertForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 
@@ -70,6 +71,7 @@ ablation.dose = 1
 def write_inputs() -> None:
     """Write a random model, 60 labelled sequences and their scores, 120 variants, 60 windows, and the configs."""
     disable_progress_bar()
+    torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     BertForSequenceClassification(BertConfig(vocab_size=4**3 + 5, **shape)).save_pretrained("model")
     rng = np.random.default_rng(0)

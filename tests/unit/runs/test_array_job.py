@@ -59,8 +59,11 @@ def test_the_array_job_under_a_real_slurm_whose_tasks_are_killed(tiny_checkpoint
     with one_node(tmp_path / "slurm") as environment:
 
         def typed(*command: str) -> str:
-            options = {"cwd": tmp_path, "env": environment, "timeout": 300}
-            return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout  # type: ignore[call-overload]
+            pipe = subprocess.PIPE
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment, stdout=pipe, text=True, check=True, timeout=300
+            )
+            return done.stdout
 
         number = typed("sbatch", "--parsable", str(job)).strip()
         killed = f"{number}_1"  # which makes the first part
