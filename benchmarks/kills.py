@@ -41,14 +41,15 @@ from kmerit.io.readers import write_sequences
 from kmerit.sequences import Locus
 from kmerit.trials import execution
 
+ROWS, SCORES = "--model model --sequences rows.csv", "--attributions scores.parquet"
 COMMANDS = {
-    "attribute": "attribute --model model --sequences rows.csv --methods attention,lrp --check --check-size 3",
-    "trial": "trial --model model --sequences rows.csv --attributions scores.parquet --preset quick --resamples 100 "
-    "--set counts=[3] --set ism_per_class=2",
-    "variants": "variants --model model --vcf rows.vcf --genome genome.fa --methods saliency --length 40 --target 1",
-    "motifs": f"motifs --model model --sequences rows.csv --attributions scores.parquet --label 1 --families GATA1,SP1 "
-    f"--meme '{bundled_motifs()}'",
-    "heads": "heads study.toml",
+    "attribute": f"attribute {ROWS} --device cpu --methods attention,lrp --check --check-size 3",
+    "trial": f"trial {ROWS} --device cpu {SCORES} --preset quick --resamples 100 --set counts=[3] "
+    "--set ism_per_class=2",
+    "variants": "variants --model model --device cpu --vcf rows.vcf --genome genome.fa --methods saliency --length 40 "
+    "--target 1",
+    "motifs": f"motifs {ROWS} {SCORES} --label 1 --families GATA1,SP1 --meme '{bundled_motifs()}'",
+    "heads": "heads study.toml --device cpu",
 }
 RUN = """
 trial = {preset = "paper", counts = [0, 3, "all"], draws = 2, random_sets = 2, choice_count = 3}
@@ -91,7 +92,7 @@ def write_inputs() -> None:
     Path("study.toml").write_text(STUDY)
     Path("run.toml").write_text(RUN)
     for verb, command in COMMANDS.items():
-        Path(f"{verb}.toml").write_text(f"command = {json.dumps(f'{command} --device cpu')}\n")
+        Path(f"{verb}.toml").write_text(f"command = {json.dumps(command)}\n")
 
 
 def typed(*words: str, dies_at: int = 0) -> bool:
@@ -133,7 +134,7 @@ def sum_of(folder: Path) -> dict[str, Any]:
 def measure(verb: str, shares: list[int], draw: random.Random) -> list[dict[str, Any]]:
     """Do one verb's work in one process, and in shares that are killed."""
     end = "/scores.parquet" if verb == "attribute" else ""
-    command = ["run", "run.toml"] if verb == "run" else shlex.split(f"{COMMANDS[verb]} --device cpu")
+    command = ["run", "run.toml"] if verb == "run" else shlex.split(COMMANDS[verb])
     Path(verb, "whole").mkdir(parents=True)
     typed(*command, "--out", f"{verb}/whole{end}")
     rows = [{"verb": verb, "shares": None, "order": [], "kills": 0, **sum_of(Path(verb, "whole"))}]
