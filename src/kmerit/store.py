@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -53,7 +54,7 @@ def refuse_launcher() -> None:
     if (count := process_count()) > 1:
         raise UsageError(
             f"This is one of {count} processes (WORLD_SIZE), which is for training alone. Share a run with: "
-            f"kmerit work CONFIG --out FOLDER --plan"
+            f"{part_command('--plan')}"
         )
 
 
@@ -97,6 +98,35 @@ class Share:
 
 Work = Share | Literal["plan", "gather"]
 """What of some work is done: its plan, a share, or all that follows when every share is there."""
+
+
+_COMMAND: ContextVar[str | None] = ContextVar("command", default=None)
+
+
+@contextmanager
+def worked_by(command: str) -> Iterator[None]:
+    """Let errors in the block name the command that makes the parts of some work, as the user gave it.
+
+    Args:
+        command: It, without ``--plan``, ``--shard`` and ``--gather``.
+    """
+    before = _COMMAND.set(command)
+    try:
+        yield
+    finally:
+        _COMMAND.reset(before)
+
+
+def part_command(part: str) -> str:
+    """Name the command that makes a part, ``"--plan"``.
+
+    Example:
+        >>> with worked_by("kmerit work my.toml --out judged"):
+        ...     part_command("--plan")
+        'kmerit work my.toml --out judged --plan'
+    """
+    command = _COMMAND.get()
+    return f"kmerit work CONFIG --out FOLDER {part} (Python: share=)" if command is None else f"{command} {part}"
 
 
 logger = logging.getLogger(__name__)
@@ -163,11 +193,7 @@ def hold(path: str | Path, *, file: bool = False, wait: float = 0) -> Iterator[N
     with ExitStack() as stack:
         stack.callback(_remove_empty, folders)
         try:
-            if real.exists() and not (real.is_file() if file else real.is_dir()):
-                raise RunError(
-                    f"{path} exists, but is not a {'file' if file else 'folder'}. Choose another with --out (Python: "
-                    f"out=)."
-                )
+            refuse_other_kind(path, file=file)
             lock_file = folder / (f".{real.name}.lock" if file else LOCK)
             for last in (False, False, True):
                 try:
@@ -183,6 +209,18 @@ def hold(path: str | Path, *, file: bool = False, wait: float = 0) -> Iterator[N
         stack.callback(_held.pop, real)
         with disk_full_explained(path):
             yield
+
+
+def refuse_other_kind(path: str | Path, *, file: bool) -> None:
+    """Refuse a folder where a file is to be, or anything else where a folder is.
+
+    Raises:
+        RunError: It is that.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) if file else os.path.isdir(path)):
+        raise RunError(
+            f"{path} exists, but is not a {'file' if file else 'folder'}. Choose another with --out (Python: out=)."
+        )
 
 
 def _make_folders(folder: Path, folders: list[Path]) -> None:
@@ -727,7 +765,7 @@ class StoredParts:
             RunError: There is none.
         """
         if read_record(self.started) is None:
-            raise RunError(f"{self.whole} has no plan yet. Make it first: kmerit work CONFIG --out {self.whole} --plan")
+            raise RunError(f"{self.whole} has no plan yet. Make it first: {part_command('--plan')}")
 
     @contextmanager
     def holding(self, share: Share) -> Iterator[None]:
@@ -765,7 +803,7 @@ class StoredParts:
         if missing := [index for index in range(count) if not (done or self.done)(index)]:
             raise RunError(
                 f"{self.parts}: {len(missing)} of {count} parts are missing or damaged, the first {missing[0]:06d}; of "
-                f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: kmerit work --shard i/N"
+                f"N shares, share {missing[0]} mod N + 1 makes it. Give the shares again: {part_command('--shard i/N')}"
             )
 
     def prove(self, index: int, endings: Iterable[str], **about: Any) -> None:
@@ -816,10 +854,15 @@ def settle_text(path: Path, text: str) -> None:
 
 def recorded(path: Path, key: str) -> Any:
     """Read one of the settings with which a folder was begun; None where there is none."""
+    return all_recorded(path).get(key)
+
+
+def all_recorded(path: Path) -> dict[str, Any]:
+    """Read the settings with which a folder was begun; empty where there are none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get(key)
-    except (OSError, ValueError, AttributeError):
-        return None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def check_begun(
@@ -957,7 +1000,7 @@ def _called(key: str, value: Any, settings: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any, most: int = 60) -> str:
-    text = repr(value)
+    text = _ABSENT if value is _ABSENT else repr(value)  # which is no value
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -85,6 +87,32 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     assert message in done.err
     assert 1 <= done.err.count("\n") <= 2, done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_are_known_as_earlier_versions_recorded_them(runs: list[Path]) -> None:
+    folders = {each.name: each / "tasks" / "mine" for each in runs[:2]}
+    files = {name: folder / "attributions.parquet" for name, folder in folders.items()}
+    loaded = {name: km.read_attributions(file) for name, file in files.items()}
+
+    def of_memory(name: str) -> bytes:
+        parts = (
+            (method.encode(), each.target.tobytes(), each.scores.tobytes()) for method, each in loaded[name].items()
+        )
+        return b"".join(part for each in parts for part in each)
+
+    def earlier(content: Callable[[str], bytes]) -> dict[str, km.Outcomes]:
+        trials = {name: km.read_outcomes(folder / "outcomes") for name, folder in folders.items()}
+        digests = {name: hashlib.sha256(content(name)).hexdigest() for name in trials}
+        return {
+            name: replace(of, settings={**of.settings, "scores_sha256": digests[name]}) for name, of in trials.items()
+        }
+
+    expected = compare(runs[:2], resamples=100).agreement
+    trials_of_files, trials_of_memory = earlier(lambda name: files[name].read_bytes()), earlier(of_memory)
+    for trials, scores in ((trials_of_files, files), (trials_of_memory, loaded), (trials_of_memory, files)):
+        pd.testing.assert_frame_equal(compare(trials, scores=scores, resamples=100).agreement, expected)
+        with pytest.raises(km.KmeritError, match="not the scores that were put on trial"):
+            compare(trials, scores={**scores, "two": scores["one"]}, resamples=100)
 
 
 def test_folders_of_outcomes_are_compared_with_the_scores_that_were_ranked(runs: list[Path], tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -25,6 +24,7 @@ import kmerit as km
 from helpers.command import KMERIT, Done, type_command
 from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.cli.app import app
+from kmerit.trials.execution import open_scores
 
 
 def verbs_of(group: typer.Typer, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], CommandInfo]]:
@@ -331,8 +331,8 @@ def test_scores_of_files_are_put_on_trial(kmerit: Callable[..., Done], tmp_path:
     assert (other.code, "RunMismatch" in other.err) == (1, True)
     alone = kmerit("trial", *shared, *files[:2], *small, "--out", tmp_path / "alone")
     settings = json.loads((tmp_path / "alone" / "outcomes" / "outcomes.json").read_text(encoding="utf-8"))["settings"]
-    digest = hashlib.sha256((tmp_path / "scores.parquet").read_bytes()).hexdigest()
-    assert (alone.code, settings["scores_sha256"]) == (0, digest)  # read some sequences at a time, not as a whole
+    loaded = open_scores(km.read_attributions(tmp_path / "scores.parquet"), km.read_sequences(mine))
+    assert (alone.code, settings["scores_sha256"]) == (0, loaded.digest)
     wrong = kmerit(*command, "--set", "trial.draws=1")
     assert (wrong.code, "kmerit trial takes the key alone, --set KEY=VALUE" in wrong.err) == (2, True)
 

@@ -43,6 +43,15 @@ def test_streaming() -> None:
 
 
 @pytest.mark.slow
+def test_kills() -> None:
+    whole, shared = run("kills.py", "--verbs", "attribute", "--shares", "2")
+    assert (whole["shares"], whole["kills"], whole["files"]) == (None, 0, 2)
+    assert (sorted(shared["order"]), shared["files"]) == ([1, 2], 2)
+    assert shared["kills"] > 2, "both shares, and the gathering"
+    assert shared["sha256"] == whole["sha256"]
+
+
+@pytest.mark.slow
 def test_vcf() -> None:
     (small,) = run("vcf.py", "--counts", "300")
     assert small["rows"] == 300

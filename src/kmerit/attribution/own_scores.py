@@ -31,6 +31,8 @@ ARRAYS = (".npy", ".npz")
 """Suffixes of files that hold such arrays."""
 TABLES = (".csv", ".tsv")
 """Suffixes of tables with a row for each nucleotide."""
+OWN_FILES = f"Own scores: {', '.join((*ARRAYS, *TABLES))}."
+"""Which files those of other programs are, for errors."""
 _KEYS = ("name", "position", "letter", "target")
 """Columns of such a table that are no scores; the last two may be left out."""
 _ONE = (
@@ -320,7 +322,7 @@ def _read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return dict(read_attributions(path))
     except FormatError as error:
-        raise FormatError(f"{error} Own scores: {', '.join((*ARRAYS, *TABLES))}.") from None
+        raise FormatError(f"{error} {OWN_FILES}") from None
 
 
 def _named(path: str | os.PathLike[str]) -> tuple[str | None, str | os.PathLike[str]]:

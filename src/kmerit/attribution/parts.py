@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kmerit.errors import FormatError, RunError
 from kmerit.io.scores import check_file
@@ -21,9 +19,11 @@ from kmerit.store import (
     atomic_write,
     hold,
     json_digest,
+    part_command,
     read_proof,
     read_record,
     refuse_other,
+    refuse_other_kind,
     refuse_strangers,
     sha256,
     write_proof,
@@ -39,6 +39,7 @@ LAYOUT = 1
 """Of the parts."""
 _TARGETS, _DONE = "targets", "done.json"
 _ENDINGS = ("arrow",)
+_WHAT = "shares with other settings"
 
 
 def folder_of(out: Path) -> Path:
@@ -55,11 +56,11 @@ def told_by_plan(model: Model, out: Path) -> Model:
     """Let a model make the matrix products of the plan, if there is one.
 
     Raises:
-        RunMismatch: It cannot.
+        RunMismatch: It cannot, or computes otherwise than the plan says.
     """
     folder = folder_of(out)
     record = read_record(folder / "settings.json") or (read_record(folder / _DONE) or {}).get("settings", {})
-    return model.with_products(record.get("products"), folder)
+    return model.begun_with(record, folder, _WHAT)
 
 
 class ScoreParts(StoredParts):
@@ -82,15 +83,10 @@ class ScoreParts(StoredParts):
         contents = [json_digest([each.names, each.digests, each.windows, each.loci]) for each in identities]
         settings = {
             "layout": LAYOUT,
-            **{name: version(name) for name in ("kmerit", "torch")},
             "model_sha256": model.digest,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "device": model.device.type,
-            "micro_batch": model.micro_batch,
-            "products": model.products,
             "sequences_sha256": json_digest(contents),
             **request,
-            "threads": torch.get_num_threads(),
+            **model.conditions,
         }
         super().__init__(folder_of(out), settings, out)
         self.out, self.count = out, len(starts)
@@ -99,7 +95,7 @@ class ScoreParts(StoredParts):
         if record is None:
             refuse_strangers(self.parts, "shares of scores", lambda entry: False)
         else:
-            refuse_other(self.parts, "shares with other settings", record, self.settings)
+            refuse_other(self.parts, _WHAT, record, self.settings)
         whole = proof is not None and out.is_file() and sha256(out) == proof["scores_sha256"]
         self.finished = whole and (not request["check"] or read_record(check_file(out)) is not None)
 
@@ -126,9 +122,7 @@ class ScoreParts(StoredParts):
         self.need_plan()
         record = read_proof(self.parts / f"{_TARGETS}.json")
         if record is None or record["settings"] != self.digest:
-            raise RunError(
-                f"{self.parts}: the plan is not whole. Make it again: kmerit work CONFIG --out {self.out} --plan"
-            )
+            raise RunError(f"{self.parts}: the plan is not whole. Make it again: {part_command('--plan')}")
         path = self.parts / f"{_TARGETS}.npy"
         return np.load(path) if path.name in record["files"] else None, record["found"]
 
@@ -179,10 +173,11 @@ def work(
         out: The file.
 
     Raises:
-        RunError: A share without a plan, or to be gathered before every share is there.
+        RunError: A share without a plan, or to be gathered before every share is there; ``out`` is no file.
         RunMismatch: Of another plan.
         RunLocked: Another process makes the same share, or one is still at work.
     """
+    refuse_other_kind(out, file=True)
     if isinstance(share, Share):
         with StoredParts(folder_of(out), {}, out).holding(share):
             score_parts = parts()

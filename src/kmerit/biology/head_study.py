@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256 as digest_of
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, overload
@@ -35,7 +34,7 @@ from kmerit.biology.heads import VARIANTS, paid_attention
 from kmerit.config import Several, Table, read_toml
 from kmerit.errors import ConfigError, FormatError, UsageError, short
 from kmerit.io.readers import SequencesLike, as_sequences, read_sequences
-from kmerit.models.model import MICRO_BATCH, Model, load_model
+from kmerit.models.model import MICRO_BATCH, Model, environment, load_model
 from kmerit.models.untrained import permuted_weights, random_weights, training_steps
 from kmerit.sequences import Bool, Floats, Int64, Sequences
 from kmerit.store import (
@@ -44,11 +43,11 @@ from kmerit.store import (
     StoredParts,
     Tables,
     Work,
+    all_recorded,
     atomic_write,
     begin,
     check_begun,
     hold,
-    recorded,
     settle,
     sha256,
 )
@@ -542,15 +541,18 @@ class _Study:
         loci_of(windows)
         names, tracks, masks, itself, files = _read(features, windows)
 
-        products = {} if folder is None else recorded(folder / _PARTS / "settings.json", "products") or {}
+        record = {} if folder is None else all_recorded(folder / _PARTS / "settings.json")
+
+        def held(name: str, model: Model) -> Model:
+            begun = {key: value.get(name) if isinstance(value, dict) else value for key, value in record.items()}
+            return model if folder is None else model.begun_with(begun, folder, "heads with other settings")
 
         def loaded(name: str) -> Model:
-            model = by_name[name] if isinstance(by_name[name], Model) else load_model(by_name[name], device=device)
-            return model if folder is None else model.with_products(products.get("stages", {}).get(name), folder)
+            given = by_name[name]
+            return held(name, given if isinstance(given, Model) else load_model(given, device=device))
 
         def untrained_model(make: Callable[..., Model], number: int) -> Model:
-            model = make(str(shape), seed + number, device, MICRO_BATCH)
-            return model if folder is None else model.with_products(products.get("untrained"), folder)
+            return held(_RANDOM, make(str(shape), seed + number, device, MICRO_BATCH))
 
         units = [_Unit(name, "model", f"model-{i}", None) for i, name in enumerate(by_name)]
         for kind, count, make in (
@@ -605,17 +607,10 @@ class _Study:
             "seed": seed,
         }
         every = {**models, **({} if random is None else {_RANDOM: random})}
-        computing = {
-            **{name: version(name) for name in ("kmerit", "torch")},
-            "dtype": {name: str(model.dtype).removeprefix("torch.") for name, model in every.items()},
-            "device": {name: model.device.type for name, model in every.items()},
-            "micro_batch": {name: model.micro_batch for name, model in every.items()},
-            "products": {
-                "stages": {name: model.products for name, model in models.items()},
-                "untrained": None if random is None else random.products,
-            },
-            "threads": torch.get_num_threads(),
-        }
+        conditions = {name: model.conditions for name, model in every.items()}
+        here = environment()
+        of_a_model = [key for key in next(iter(conditions.values())) if key not in here]
+        computing = here | {key: {name: each[key] for name, each in conditions.items()} for key in of_a_model}
         return cls(
             windows, names, tracks, masks, itself, tuple(units), earlier, outputs, attention, adjust, draws, min_loci,
             ablation, dose, ablated_windows, seed, folder, architectures, about, computing, models,

@@ -24,7 +24,7 @@ from kmerit.models.inference import check_strands
 from kmerit.models.model import Model
 from kmerit.results import Problem, Remark
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, Strands, decode, encode, generator, other_strand
-from kmerit.store import Tables, atomic_write, begin, hold, read_proof, recorded, write_proof
+from kmerit.store import Tables, all_recorded, atomic_write, begin, hold, read_proof, write_proof
 from kmerit.uncertainty import resampled
 
 if TYPE_CHECKING:
@@ -603,7 +603,7 @@ def measured(
     if isinstance(target, Mapping):
         model, target = model.task(target), None
     if out is not None:
-        model = model.with_products(recorded(Path(out) / SETTINGS, "products"), Path(out))
+        model = model.begun_with(all_recorded(Path(out) / SETTINGS), Path(out), "measured effects of another config")
     request = _Request(
         model, tuple(methods), options or {}, _output(model, target), length or _width(model), flanks, flank_draws,
         strands, seed,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.resources import files
@@ -94,6 +96,21 @@ class Family:
         return copies
 
 
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Keep torch's number of threads: numba's first parallel loop sets that of OpenMP, which torch takes, to its own.
+
+    Around calls of libraries that use numba. Without it a process went on with as many threads as it has cores.
+    """
+    torch = sys.modules.get("torch")  # where torch is not loaded, no model is asked
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)
+
+
 def _memelite(purpose: str) -> ModuleType:
     try:
         return import_module("memelite")
@@ -120,7 +137,8 @@ def similarity(queries: Sequence[Floats], targets: Sequence[Floats]) -> Floats:
     background = [] if len(targets) >= _FEW else [each.probabilities for each in _bundled_motifs()]
     matrices = [np.ascontiguousarray(each.T) for each in queries]
     matrices_to_match = [np.ascontiguousarray(each.T) for each in (*targets, *background)]
-    return np.asarray(tomtom(matrices, matrices_to_match)[0][:, : len(targets)], dtype=np.float64)
+    with threads_kept():
+        return np.asarray(tomtom(matrices, matrices_to_match)[0][:, : len(targets)], dtype=np.float64)
 
 
 def families(motifs: Sequence[Motif], alike: float = ALIKE) -> tuple[Family, ...]:
@@ -355,11 +373,12 @@ def find_hits(groups: Sequence[Sequence[Floats]], sequences: Sequences, p: float
     fimo = _memelite("Finding motifs").fimo
     bases, _ = sequences.padded()
     matrices = [(group, member, each) for group, family in enumerate(groups) for member, each in enumerate(family)]
-    frames = fimo(
-        {str(i): np.ascontiguousarray(each.T) for i, (_, _, each) in enumerate(matrices)},
-        one_hot(bases).astype(np.int8),
-        threshold=p,
-    )
+    with threads_kept():
+        frames = fimo(
+            {str(i): np.ascontiguousarray(each.T) for i, (_, _, each) in enumerate(matrices)},
+            one_hot(bases).astype(np.int8),
+            threshold=p,
+        )
     counts = np.array([len(frame) for frame in frames], dtype=np.int64)
     owner = np.repeat(np.arange(len(matrices)), counts)
     # Thousands of frames of few rows: joined first, for a column of each frame costs ten times as much.

@@ -1012,7 +1012,8 @@ def motifs(
         raise UsageError("modisco and floors go with de_novo.")
     if families is not None and model is None:
         raise UsageError("families: these are what the model is asked about; give a model, too.")
-    named = None if families is None else families_named(families, read_families(None if meme is None else Path(meme)))
+    known = None if families is None and meme is None else read_families(None if meme is None else Path(meme))
+    named = None if families is None or known is None else families_named(families, known)
     sequences = as_sequences(sequences)
     scores = _scores(attributions, sequences, label, model)
     lower = {name: _scores(each, sequences, label, model) for name, each in (floors or {}).items()}
@@ -1060,8 +1061,9 @@ def motifs(
         return work.result()
     folder = Path(out)
     begun = read_record(folder / _PARTS / "settings.json") or {}
-    model = None if model is None else model.with_products(begun.get("products"), folder)
-    stored = StoredParts(folder / _PARTS, {**_computing(model), **settings}, folder)
+    model = None if model is None else model.begun_with(begun, folder, "motifs with other settings")
+    conditions = {name: version(name) for name in ("kmerit", "memelite")} | ({} if model is None else model.conditions)
+    stored = StoredParts(folder / _PARTS, {**conditions, **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}
     check = partial(
@@ -1098,24 +1100,6 @@ def motifs(
         result._export(folder)
         stored.remove(["parquet"])
         return result
-
-
-def _computing(model: Model | None) -> dict[str, Any]:
-    """List what the last bits of the answers depend on."""
-    versions: dict[str, Any] = {name: version(name) for name in ("kmerit", "memelite")}
-    if model is None:
-        return versions
-    import torch
-
-    return {
-        **versions,
-        "torch": version("torch"),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "micro_batch": model.micro_batch,
-        "products": model.products,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _scores(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kmerit.biology.motif_hits import COPIES, Family, families, similarity
+from kmerit.biology.motif_hits import COPIES, Family, families, similarity, threads_kept
 from kmerit.biology.motif_tests import each_row
 from kmerit.errors import MissingExtra
 from kmerit.io.motifs import Motif
@@ -72,7 +72,8 @@ def find_seqlets(scores: Float, lengths: Sequence[int]) -> list[Seqlet]:
     values = np.nan_to_num(np.maximum(scores, 0)).astype(np.float64)
     if not values.any():
         return []
-    table = recursive_seqlets(values)
+    with threads_kept():
+        table = recursive_seqlets(values)
     columns = (table[name].to_numpy() for name in ("example_idx", "start", "end", "attribution"))
     every = sorted((Seqlet(int(i), int(s), int(e), float(a)) for i, s, e, a in zip(*columns, strict=True)), key=_first)
     count: dict[int, int] = {}
@@ -186,7 +187,8 @@ def modisco_patterns(substitutions: Float, sequences: Sequences) -> list[Pattern
     windows = upto[:, _WINDOW:] - upto[:, :-_WINDOW]
     if not ((windows > 0).any() and (windows < 0).any()):
         return []
-    positive, _ = TFMoDISco(encoded, hypothetical, sliding_window_size=_WINDOW)
+    with threads_kept():
+        positive, _ = TFMoDISco(encoded, hypothetical, sliding_window_size=_WINDOW)
     out = []
     for pattern in positive or []:
         size = np.abs(np.asarray(pattern.contrib_scores)).sum(axis=1)

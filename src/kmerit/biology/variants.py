@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
@@ -52,6 +51,7 @@ from kmerit.store import (
     Share,
     StoredParts,
     Work,
+    all_recorded,
     atomic_write,
     begin,
     check_begun,
@@ -59,7 +59,7 @@ from kmerit.store import (
     hold,
     json_digest,
     read_proof,
-    recorded,
+    read_record,
     sha256,
     write_proof,
 )
@@ -742,7 +742,8 @@ def variants(
     width = None if places is not None else _width(model) if length is None else length
     model, whole = model.of_target(target)
     if out is not None:
-        model = model.with_products(recorded(Path(out) / SETTINGS, "products"), Path(out))
+        begun = read_record(Path(out) / _PARTS / "settings.json") or all_recorded(Path(out) / SETTINGS)
+        model = model.begun_with(begun, Path(out), "variants with other settings")
     request = _Request(model, tuple(methods), options or {}, whole, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])
@@ -783,8 +784,7 @@ def variants(
         counts = _check_some(Counter(table["left_out"]), rows.path)
         return Variants(table, settings, counts)
     folder, number_of_blocks = Path(out), math.ceil(total / together)
-    versions = {name: version(name) for name in ("kmerit", "torch")}
-    parts = StoredParts(folder / _PARTS, {**versions, **settings}, folder)
+    parts = StoredParts(folder / _PARTS, {**settings, **model.conditions}, folder)
 
     def make(mine: Callable[[int], bool]) -> None:
         count = 0

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,20 +96,20 @@ def work(
     from kmerit.errors import UsageError
     from kmerit.runs.commands import command_of
     from kmerit.runs.pipeline import work as do_part
-    from kmerit.store import Share
+    from kmerit.store import Share, worked_by
 
     if plan + gather + (shard is not None) != 1:
         raise UsageError("kmerit work: expected one of --plan, --shard i/N and --gather.")
     share: Any = Share.parse(shard) if shard is not None else "plan" if plan else "gather"
-    if (command := command_of(config, preset, overrides)) is not None:
-        _do_part_of(command, config.parent, out, share)
-        if not gather:
-            print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
-        return
-    result = do_part(config, out, share, overrides, DISPLAY.watch, DISPLAY.write, preset)
-    if gather:
-        print(f"Report: {result.report}")
-    else:
+    given = [*(["--preset", preset] if preset else []), *(word for each in overrides for word in ("--set", each))]
+    with worked_by(shlex.join(["kmerit", "work", str(config), "--out", str(out), *given])):
+        if (command := command_of(config, preset, overrides)) is not None:
+            _do_part_of(command, config.parent, out, share)
+        else:
+            result = do_part(config, out, share, overrides, DISPLAY.watch, DISPLAY.write, preset)
+            if gather:
+                print(f"Report: {result.report}")
+    if not gather:
         print(f"Plan: {out}" if plan else f"Share {shard}: {out}")
 
 
@@ -135,11 +136,17 @@ def workflow(
     """Write a workflow that runs an experiment in shares: Snakefile, profiles (local, SLURM), Kubernetes jobs.
 
     Examples:
-        kmerit workflow bundled:demo --out results/flow --shares 2
+        kmerit workflow bundled:demo --out results/flow --shares 2 --set compute.threads=1
     """
-    from kmerit.runs.workflow import write_workflow
+    from kmerit.runs.workflow import threads_of_a_part, write_workflow
 
-    print(f"Workflow: {write_workflow(config, out, shares, overrides, preset)}")
+    snakefile = write_workflow(config, out, shares, overrides, preset)
+    if (threads := threads_of_a_part(config, overrides, preset)) > 1:
+        DISPLAY.write(
+            f"Each part takes {threads} threads: Snakemake makes one share for every {threads} of its --cores at once. "
+            f"For one for every core: --set compute.threads=1 (in a config with a command, threads = 1)."
+        )
+    print(f"Workflow: {snakefile}")
 
 
 @from_options(sequences=options.sequences, model=options.model, tiles=options.tiles)

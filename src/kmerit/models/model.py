@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,11 +44,22 @@ from kmerit.models.sequence_to_function import SequenceToFunction, canonical, de
 from kmerit.models.tokenizers import Tokenizer
 from kmerit.results import Predictions, Problem, task_digest
 from kmerit.sequences import ALPHABET, Float, Int8, Int64, Sequences, Strands, Tokens, decode, other_strand
+from kmerit.store import refuse_other
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _LISTED = 10
 """Outputs that a message names."""
+
+
+def environment() -> dict[str, Any]:
+    """List what the last bits of an answer depend on, whatever the model: versions, and threads.
+
+    Example:
+        >>> list(environment())
+        ['kmerit', 'torch', 'threads']
+    """
+    return {**{name: version(name) for name in ("kmerit", "torch")}, "threads": torch.get_num_threads()}
 
 
 class Trained(NamedTuple):
@@ -235,6 +248,49 @@ class Model:
         if not isinstance(self.encoder, Encoder):
             return "plain"
         return fastest(self.device, self.dtype, int(self.encoder.words.shape[-1]))
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """List what the last bits of its answers depend on beside its weights: every part of some work has the same.
+
+        Example:
+            >>> import kmerit as km
+            >>> conditions = km.load_model("bundled:promoter", dtype="float64").conditions
+            >>> [conditions[key] for key in ("dtype", "device", "micro_batch", "products")]
+            ['float64', 'cpu', 8, 'plain']
+        """
+        return {**self._chosen, "products": self.products}
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        """The conditions that are not measured."""
+        return {
+            **environment(),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "micro_batch": self.micro_batch,
+        }
+
+    def begun_with(self, begun: Mapping[str, Any], folder: Path, what: str) -> Model:
+        """Copy it, to go on with something under the conditions that it was begun with.
+
+        Args:
+            begun: What is recorded of them, see `conditions`; what is not is not compared. Other keys are not read.
+            folder: What was begun.
+            what: What it holds, for the error.
+
+        Raises:
+            RunMismatch: A condition differs: it is named, the products last, for they follow from the others.
+
+        Example:
+            >>> import kmerit as km
+            >>> km.load_model("bundled:promoter").begun_with({"dtype": "float64"}, Path("results"), "a trial")
+            Traceback (most recent call last):
+            kmerit.errors.RunMismatch: results holds a trial: dtype was 'float64', now it is 'float32'. ...
+        """
+        chosen = {key: value for key, value in self._chosen.items() if begun.get(key) is not None}
+        refuse_other(folder, what, {key: begun[key] for key in chosen}, chosen)
+        return self.with_products(begun.get("products"), folder)
 
     def with_products(self, products: Products | None, where: os.PathLike[str]) -> Model:
         """Copy it, to make the products with which something was begun.

@@ -42,7 +42,7 @@ class CommandConfig(Table):
         """The command, word by word.
 
         Raises:
-            ConfigError: An open quote, a verb that cannot be shared, or ``--out``.
+            ConfigError: An open quote, a verb that cannot be shared, ``--out``, or ``--help``, which does no work.
         """
         try:
             words = shlex.split(self.command)
@@ -55,6 +55,8 @@ class CommandConfig(Table):
             )
         if any(word.split("=")[0] == "--out" for word in words):
             raise ConfigError("command: leave out --out; it is given to kmerit work, the same for every part.")
+        if asked := [word for word in words if word in ("--help", "-h")]:
+            raise ConfigError(f"command: leave out {asked[0]}; with it the command does no work.")
         return words
 
     @property

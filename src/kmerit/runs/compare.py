@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kmerit.errors import FormatError, RunError, SequenceError, UnknownName, UsageError
 from kmerit.io.scores import read_attributions
@@ -200,12 +203,7 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
     """Add what was ranked, in the order of the outcomes; refuse other scores."""
     if scores is None:
         return side
-    digests: set[str] = set()
-    if isinstance(scores, str | os.PathLike):
-        by_method = read_attributions(scores)
-        digests.add(sha256(Path(scores)))
-    else:
-        by_method = Attributions(scores)
+    by_method = read_attributions(scores) if isinstance(scores, str | os.PathLike) else Attributions(scores)
     at = {name: row for row, name in enumerate(next(iter(by_method.values())).names)} if by_method else {}
     names = side.outcomes.names
     if set(at) != set(names):
@@ -215,9 +213,23 @@ def _with_scores(side: Side, scores: Scores | None) -> Side:
             f"Give the scores that were put on trial."
         )
     ordered = Attributions({name: each.take([at[i] for i in names]) for name, each in by_method.items()})
-    if side.outcomes.settings["scores_sha256"] not in digests | {scores_digest(ordered)}:
+    if side.outcomes.settings["scores_sha256"] not in _digests(ordered, scores):
         raise SequenceError(
             f"scores of {side.name!r}: these are not the scores that were put on trial (sha256 "
             f"{side.outcomes.settings['scores_sha256'][:12]}). Give those, or leave them out."
         )
     return replace(side, scores=ordered)
+
+
+def _digests(attributions: Attributions, source: Scores) -> Iterator[str]:
+    """Yield what a trial of these scores records of them: this version, then earlier ones, of a file and of memory."""
+    every = list(attributions.values())
+    rows = (np.stack([each.scores[i] for each in every]) for i in range(len(every[0].names)))
+    yield scores_digest(list(attributions), every[0].target, rows)
+    if isinstance(source, str | os.PathLike):
+        yield sha256(Path(source))
+    earlier = hashlib.sha256()
+    for name, each in attributions.items():
+        for part in (name.encode(), each.target.tobytes(), each.scores.tobytes()):
+            earlier.update(part)
+    yield earlier.hexdigest()

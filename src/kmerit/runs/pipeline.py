@@ -109,6 +109,8 @@ class RunFolder(Stages):
             )
         if here is not None:
             new_tables = {table: config[table] for table in optional or {} if table in config and table not in here}
+            presets = ({"trial": {"preset": each.get("trial", {}).get("preset")}} for each in (here, config))
+            refuse_other(self.path, "a run of another config", *presets)  # first, for other keys follow from it
             refuse_other(self.path, "a run of another config", {**here, **new_tables}, config)
         if about is not None:
             refuse_other(self.path, "a run of another environment", about["versions"], manifest["versions"])
@@ -465,11 +467,11 @@ def _need_planned(folder: RunFolder, jobs: Sequence[Job], undone: Mapping[str, S
                 if folder.recorded(f"{job.name}.{stage.name}") is not None:
                     raise RunError(
                         f"{folder.path} ({job.name}: {stage.title}) was changed since the plan was made. Put it back "
-                        f"as it was, or make the plan again: kmerit work CONFIG --out {folder.path} --plan"
+                        f"as it was, or make the plan again: {store.part_command('--plan')}"
                     )
                 raise RunError(
-                    f"{folder.path} has no plan yet ({job.name}: {stage.title}). Make it first: kmerit work CONFIG "
-                    f"--out {folder.path} --plan"
+                    f"{folder.path} has no plan yet ({job.name}: {stage.title}). Make it first: "
+                    f"{store.part_command('--plan')}"
                 )
 
 

@@ -104,6 +104,20 @@ _ONE, _INDEXED = (
 )
 
 
+def threads_of_a_part(config: Path | str, overrides: Sequence[str] = (), preset: Preset | None = None) -> int:
+    """Read how many threads each part takes, and so of how many cores Snakemake runs one at a time.
+
+    Raises:
+        ConfigError: The config is wrong.
+
+    Example:
+        >>> threads_of_a_part("bundled:demo"), threads_of_a_part("bundled:demo", ["compute.threads=1"])
+        (2, 1)
+    """
+    command = command_of(config, preset, overrides)
+    return resolve(load_config(config, overrides, preset)).compute.threads if command is None else command.threads
+
+
 def write_workflow(
     config: Path | str,
     out: Path | str,
@@ -139,10 +153,7 @@ def write_workflow(
     """
     if shares < 1:
         raise UsageError(f"--shares: expected a whole number from 1, got {shares}.")
-    one_command = command_of(config, preset, overrides)
-    threads = (
-        resolve(load_config(config, overrides, preset)).compute.threads if one_command is None else one_command.threads
-    )
+    one_command, threads = command_of(config, preset, overrides), threads_of_a_part(config, overrides, preset)
     folder, source, inputs = Path(out), str(config), "[]"
     if not source.startswith("bundled:"):
         path = Path(os.path.realpath(Path(config).parent)) / Path(config).name

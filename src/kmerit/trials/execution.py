@@ -5,15 +5,16 @@ scores in, chunk by chunk mutants out and classified, in memory or on disk, whol
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import islice
+from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from kmerit import store
 from kmerit.attribution.method import Method
-from kmerit.attribution.own_scores import is_file_of_own, own_scores
+from kmerit.attribution.own_scores import OWN_FILES, is_file_of_own, own_scores
 from kmerit.datasets.similarity import groups, near_copies, neighbours
 from kmerit.disk import return_memory
 from kmerit.errors import (
@@ -40,6 +41,7 @@ from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.scores import (
     IDENTITY,
+    read_attributions,
     read_identity,
     readable,
     reason_to_withhold,
@@ -72,7 +74,6 @@ from kmerit.store import (
     read_record,
     refuse_other,
     refuse_strangers,
-    sha256,
     write_record,
 )
 from kmerit.trials.controls import RANDOM, Controls
@@ -120,7 +121,7 @@ class Scores:
     Attributes:
         methods: Names, in the order of the scores' rows.
         targets: ``int64 [sequence]``, the class explained.
-        digest: sha256 of methods, targets and scores, or of the file they are in.
+        content: Computes `digest`, once.
         chunks: Gives the scores, in the order of the sequences.
         withheld: ``bool [method, sequence]``, whether scores were withheld; such a method does not rank that sequence.
         rows: ``int64 [sequence]``, where each sequence stands among those of the source.
@@ -132,13 +133,18 @@ class Scores:
 
     methods: tuple[str, ...]
     targets: Int64
-    digest: str
+    content: Callable[[], str]
     chunks: Chunks
     withheld: Bool
     rows: Int64
     model: str | None = None
     problem: str | None = None
     strands: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of methods, targets and scores, the same for a file and for what was read from it."""
+        return self.content()
 
     @property
     def by_strands(self) -> dict[str, list[str]]:
@@ -347,15 +353,37 @@ def open_scores(source: Any, sequences: Sequences, model: Model | None = None) -
     withheld = np.stack([attribution.withheld_rows for attribution in by_method.values()])
     rows = np.arange(len(sequences))
     of, strands = _of(first.settings), tuple(attribution.strands for attribution in by_method.values())
-    return Scores(tuple(by_method), first.target, scores_digest(by_method), chunks, withheld, rows, *of, strands)
+    content = _content(tuple(by_method), first.target, chunks)
+    return Scores(tuple(by_method), first.target, content, chunks, withheld, rows, *of, strands)
 
 
-def scores_digest(attributions: Mapping[str, Attribution]) -> str:
-    """sha256 of the methods, targets and scores of a trial's sequences."""
-    digest = hashlib.sha256()
-    for method, attribution in attributions.items():
-        for part in (method.encode(), attribution.target.tobytes(), attribution.scores.tobytes()):
-            digest.update(part)
+def _content(methods: Sequence[str], targets: Int64, chunks: Chunks) -> Callable[[], str]:
+    """Compute `scores_digest` when it is asked for."""
+    return cache(lambda: scores_digest(methods, targets, chain.from_iterable(chunks(_HEADER_SEQUENCES))))
+
+
+def scores_digest(methods: Sequence[str], targets: Int64, scores: Iterable[Float]) -> str:
+    """sha256 of methods, targets and scores.
+
+    Args:
+        methods: Names.
+        targets: ``int64 [sequence]``, what the scores explain.
+        scores: ``[method, position]`` for each sequence; positions at its end without any score do not count.
+
+    Example:
+        >>> targets, scores = np.array([1]), np.array([[0.5, 1.0]])
+        >>> padded = np.array([[0.5, 1.0, np.nan]])
+        >>> scores_digest(["lrp"], targets, [scores]) == scores_digest(["lrp"], targets, [padded])
+        True
+    """
+    digest = hashlib.sha256(json.dumps(list(methods)).encode())
+    digest.update(np.asarray(targets, dtype=np.int64).tobytes())
+    for each in scores:
+        end = each.shape[1]
+        while end and np.isnan(each[:, end - 1]).all():
+            end -= 1
+        digest.update(f"{each.dtype} {end} ".encode())
+        digest.update(each[:, :end].tobytes())
     return digest.hexdigest()
 
 
@@ -407,14 +435,19 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file. Write attributions with: kmerit attribute --out {path}") from None
     except (pa.ArrowException, OSError) as error:
-        raise FormatError(f"{path}: not a readable Parquet file ({error}).") from None
+        raise FormatError(f"{path}: not a readable Parquet file ({error}). {OWN_FILES}") from None
     if missing := {*_HEADER, "scores"} - set(file.schema_arrow.names):
-        raise FormatError(f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}.")
+        raise FormatError(
+            f"{path}: expected the columns of an attribution, lacks {', '.join(sorted(missing))}. {OWN_FILES}"
+        )
     if not set(_MORE) <= set(file.schema_arrow.names):
         raise without_letters(path)
     settings = stored_settings(path, file.schema_arrow)
     with readable(path):
         header = _header(path, file.metadata.num_rows, sequences)
+    if header is None:
+        logger.info("%s: the rows of a sequence are not together, so the scores of all sequences are held", path)
+        return open_scores(read_attributions(path), sequences, model)
     for method in header.methods:
         _check_tiles(settings.get(method, {}), method, sequences, model)
     for method, delta in zip(header.methods, header.delta.T, strict=True):
@@ -430,20 +463,18 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
         for delta, tolerance in zip(header.delta.T, tolerances, strict=True)
     ]
 
-    def stored(size: int) -> Iterator[Float]:
-        """Read the scores ``[method, position]`` of sequence after sequence, in the order of the file."""
+    def stored(size: int) -> Iterator[list[Float]]:
+        """Read the scores of each method, of sequence after sequence, in the order of the file."""
         for table in _tables(path, ["scores"], size * len(methods)):
             lists = table["scores"].combine_chunks()
             values = np.split(
                 lists.flatten().to_numpy(zero_copy_only=False), np.cumsum(lists.value_lengths().to_numpy())[:-1]
             )
             for start in range(0, len(values), len(methods)):
-                with readable(path):
-                    scores = np.stack(values[start : start + len(methods)])
-                yield scores
+                yield values[start : start + len(methods)]
 
     def chunks(size: int) -> Iterator[list[Float]]:
-        in_order: Iterable[Float] = stored(size)
+        in_order: Iterable[list[Float]] = stored(size)
         if not np.array_equal(rows, np.arange(rows.size)):  # another order: all must be at hand
             every = list(in_order)
             in_order = (every[row] for row in rows.tolist())
@@ -453,7 +484,8 @@ def _from_file(path: Path, sequences: Sequences, model: Model | None) -> Scores:
 
     of = _of(settings.get(methods[0], {}))
     strands = tuple(strands_of(settings.get(method, {})) for method in methods)
-    return Scores(methods, targets, sha256(path), chunks, np.stack(withheld), rows, *of, strands)
+    content = _content(methods, targets, chunks)
+    return Scores(methods, targets, content, chunks, np.stack(withheld), rows, *of, strands)
 
 
 def _tables(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
@@ -491,25 +523,26 @@ class _Header(NamedTuple):
     rows: Int64
 
 
-def _header(path: Path, count: int, sequences: Sequences) -> _Header:
-    """Read all but the scores, and check that the rows of each sequence lie together; names are not held."""
+def _header(path: Path, count: int, sequences: Sequences) -> _Header | None:
+    """Read all but the scores; names are not held. None if the rows of a sequence are not together, in one order."""
     import pyarrow.parquet as pq
 
     first = next(_tables(path, _HEADER, _HEADER_SEQUENCES), None)
     pairs = [] if first is None else list(zip(first["name"].to_pylist(), first["method"].to_pylist(), strict=True))
     methods = tuple(method for name, method in pairs if name == pairs[0][0])
-    if not methods or count != len(methods) * len(sequences):
-        raise FormatError(
-            f"{path}: expected a row for each of {len(sequences)} sequences and {len(methods)} methods, found {count}."
-        )
-    targets: Int64 = np.empty(len(sequences), dtype=np.int64)
+    if not methods:
+        raise FormatError(f"{path}: expected a row for each sequence and method, found none. Attribute again.")
+    stored, rest = divmod(count, len(methods))
+    if rest:
+        return None
+    targets: Int64 = np.empty(stored, dtype=np.int64)
     kind = pq.read_schema(path).field("delta").type.to_pandas_dtype()
-    delta: Float = np.empty((len(sequences), len(methods)), dtype=kind)
-    in_order, start = True, 0
+    delta: Float = np.empty((stored, len(methods)), dtype=kind)
+    in_order, start = stored == len(sequences), 0
     for table, identity in _identities(path, len(methods)):
         names, method = table["name"].to_pylist(), table["method"].to_pylist()
         if method != list(methods) * len(identity.names) or names != [n for n in identity.names for _ in methods]:
-            raise FormatError(f"{path}: expected the rows of each sequence together, in one order of the methods.")
+            return None
         for name, level in sorted(set(zip(method, table["level"].to_pylist(), strict=True))):
             _check_level(level, name)
         target = table["target"].to_numpy().reshape(-1, len(methods))
@@ -534,7 +567,7 @@ def _identities(path: Path, methods: int) -> Iterator[tuple[pa.Table, Identity]]
         yield table, read_identity(table.take(np.arange(0, table.num_rows, methods)))
 
 
-def _fitted_all(scores: Float, sequences: Sequences, i: int) -> Float:
+def _fitted_all(scores: Iterable[Float], sequences: Sequences, i: int) -> Float:
     return np.stack([_fitted(each, sequences, i) for each in scores])
 
 
@@ -825,6 +858,7 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
     return np.array([all_names.index(name) for name in here], dtype=np.int64)
 
 
+_WHAT = "a trial with other settings"
 _OTHER = "Choose a new folder with --out (Python: out=)."
 ROW_GROUP = 2**16
 """Rows that are written together."""
@@ -836,23 +870,26 @@ class PartFolder(StoredParts):
     Args:
         folder: Where the outcomes will be; the parts lie in ``parts/`` in it.
         settings: What determines the outcomes; parts of other settings are refused.
-        model: Which matrix products it makes is recorded in the parts, where there are some; see `model`.
+        model: What it computes with is recorded in the parts, which all of them are held to.
 
     Raises:
         RunMismatch: The folder holds, wholly or in part, the outcomes of another trial, or files that are none of ours.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], model: Model) -> None:
+        from kmerit.models.model import environment
+
         self.folder = folder
         record, about = read_record(folder / "parts" / "settings.json"), read_about(folder)
-        begun = (record or {} if about is None else about["settings"]).get("products")
-        self.products = model.with_products(begun, folder).products  # they differ in the last bits
-        super().__init__(folder / "parts", {"layout": FORMAT, "products": self.products, **settings}, folder)
+        begun = record or {} if about is None else {"layout": about["format"], **about["settings"]}
+        conditions = model.begun_with(begun, folder, _WHAT).conditions
+        self.products: Products = conditions["products"]  # they differ in the last bits
+        super().__init__(folder / "parts", {"layout": FORMAT, **settings, **conditions}, folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check({"layout": about["format"], **about["settings"]})
+            self._check(begun, self.settings.keys() - environment().keys())
         elif record is not None:
-            self._check(record)
+            self._check(record, self.settings.keys())
         else:
             refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
             for path in self.parts.glob("*.json"):
@@ -862,10 +899,10 @@ class PartFolder(StoredParts):
             write_record(folder / ABOUT, about)  # where blanks were changed
             self.remove(TABLES)
 
-    def _check(self, record: Mapping[str, Any]) -> None:
-        for keys in (self.settings.keys() - {"chunk"}, {"chunk"}):  # which follows from the others
+    def _check(self, record: Mapping[str, Any], compared: Collection[str]) -> None:
+        for keys in ({key for key in compared if key != "chunk"}, {"chunk"}):  # which follows from the others
             then, now = ({key: each.get(key) for key in keys} for each in (record, self.settings))
-            refuse_other(self.folder, "a trial with other settings", then, now)
+            refuse_other(self.folder, _WHAT, then, now)
 
     def write(self, index: int, part: Part) -> None:
         """Keep a chunk."""

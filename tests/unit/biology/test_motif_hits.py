@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -134,3 +137,24 @@ def test_families_are_found_by_what_people_call_them(tmp_path: Path) -> None:
         families_named(["FOX"], known)
     with pytest.raises(UnknownName, match="Unknown family of motifs 'ETS'"):
         families_named(["ETS"], [family for family in few if family.name == "CTCF"])
+
+
+THREADS = """
+import torch
+torch.set_num_threads(1)
+torch.get_num_threads()  # from here on torch asks OpenMP
+from kmerit.biology.motif_hits import families, find_hits
+from kmerit.io.motifs import bundled_motifs, read_motifs
+from kmerit.sequences import Sequences
+motifs = list(read_motifs(bundled_motifs()).values())
+families(motifs)
+find_hits([[motifs[0].probabilities]], Sequences.from_strings(["ACGTTGCA" * 9]))
+print(torch.get_num_threads())
+"""
+
+
+def test_motifs_leave_the_threads_of_torch_as_they_are() -> None:
+    command = [sys.executable, "-P", "-c", THREADS]
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.stdout == "1\n", done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.slurm import HAS_SLURM, one_node
 from helpers.small_run import results, write_experiment
 from kmerit.errors import RunError
 from kmerit.runs.pipeline import run, work
@@ -26,19 +27,13 @@ TASKS = 6
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for sbatch forks")
 def test_an_array_job_whose_tasks_are_killed_ends_with_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
     config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "shared"
-    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```\n(#!/bin/bash\n#SBATCH.*?)```", text, re.DOTALL)
-    options = " ".join(f'--set "{key}"' for key in KEYS)
-    script = script.replace("=1-8", f"=1-{TASKS}").replace("/8", f"/{TASKS}")
-    script = script.replace("kmerit", f"'{sys.executable}' -m kmerit.cli")
-    script = script.replace("my.toml", str(config)).replace("results/my", f"{out} {options}")
-    (tmp_path / "job.sh").write_text(script)
+    job = _write_job(tmp_path, config, out)
     work(config, out, "plan", KEYS)
     killed = 0
     for round_ in range(1, 6):  # a killed task is submitted again, with all the others
         log = tmp_path / f"round-{round_}" / "codes"
         log.parent.mkdir()
-        command = [sys.executable, str(SBATCH), str(tmp_path / "job.sh"), str(log), str(round_)]
+        command = [sys.executable, str(SBATCH), str(job), str(log), str(round_)]
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
         assert answer.stdout.startswith("Submitted batch job")
         codes = _codes(log)
@@ -53,6 +48,47 @@ def test_an_array_job_whose_tasks_are_killed_ends_with_the_same_bytes(tiny_check
     run(config, tmp_path / "whole", KEYS)
     assert results(out) == results(tmp_path / "whole")
     assert killed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_SLURM, reason="needs SLURM of its own: root, slurm-wlm and munge")
+def test_the_array_job_under_a_real_slurm_whose_tasks_are_killed(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "shared"
+    job = _write_job(tmp_path, config, out)
+    work(config, out, "plan", KEYS)
+    with one_node(tmp_path / "slurm") as environment:
+
+        def typed(*command: str) -> str:
+            pipe = subprocess.PIPE
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment, stdout=pipe, text=True, check=True, timeout=300
+            )
+            return done.stdout
+
+        number = typed("sbatch", "--parsable", str(job)).strip()
+        killed = f"{number}_1"  # which makes the first part
+        while "RUNNING" not in typed("squeue", "--noheader", "--format=%T", f"--jobs={killed}"):
+            time.sleep(0.2)
+        typed("scancel", "--signal=KILL", "--full", killed)
+        typed("sbatch", "--wait", f"--dependency=afterany:{number}", "--wrap", "true")
+        with pytest.raises(RunError, match="Give the shares again"):
+            work(config, out, "gather", KEYS)
+        typed("sbatch", "--wait", "--array=1", str(job))
+    work(config, out, "gather", KEYS)
+    run(config, tmp_path / "whole", KEYS)
+    assert results(out) == results(tmp_path / "whole")
+
+
+def _write_job(folder: Path, config: Path, out: Path) -> Path:
+    """Write the array job of the how-to, for this experiment."""
+    text = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```\n(#!/bin/bash\n#SBATCH.*?)```", text, re.DOTALL)
+    options = " ".join(f'--set "{key}"' for key in KEYS)
+    script = script.replace("=1-8", f"=1-{TASKS}").replace("/8", f"/{TASKS}")
+    script = script.replace("kmerit", f"'{sys.executable}' -m kmerit.cli")
+    script = script.replace("my.toml", str(config)).replace("results/my", f"{out} {options}")
+    (folder / "job.sh").write_text(script)
+    return folder / "job.sh"
 
 
 def _codes(log: Path) -> list[int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,9 @@ import torch
 import yaml
 
 from helpers.planted_head import planted_windows, write_planted
-from helpers.small_run import results, write_sequences
+from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.cli.app import app
-from kmerit.errors import ConfigError, UsageError
+from kmerit.errors import ConfigError, FormatError, RunError, UsageError
 from kmerit.io.motifs import bundled_motifs
 from kmerit.io.readers import write_sequences as write_sequences_with_loci
 from kmerit.runs.commands import command_of
@@ -111,6 +113,8 @@ def test_motifs_and_heads_in_shares_leave_what_the_verb_leaves(
         ('command = ""', "got ''"),
         ('command = "attribute --sequences \'x"', "is not a command"),
         ('command = "attribute --out=x"', "leave out --out"),
+        ('command = "attribute --help"', "leave out --help"),
+        ('command = "trial -h"', "leave out -h"),
         ('command = "attribute"\nthreads = 0', "threads"),
         ('command = "attribute"\nseed = 1', "seed"),
     ],
@@ -120,6 +124,45 @@ def test_what_is_wrong_is_refused(text: str, message: str, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=message):
         kmerit("work", str(tmp_path / "x.toml"), "--out", str(tmp_path / "x.parquet"), "--plan")
     assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
+
+
+def test_a_share_without_a_plan_names_the_command_of_the_user(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(folder)
+    kmerit(*command_of("scores.toml").words, "--out", "scores.parquet", "--quiet")  # type: ignore[union-attr]
+    before = sorted(folder.iterdir())
+    for config, out in (("scores.toml", "a b.parquet"), ("trial.toml", "judged")):
+        remedy = re.escape(f"Make it first: kmerit work {config} --out {shlex.quote(out)} --plan") + "$"
+        for part in (["--shard", "1/2"], ["--gather"]):
+            with pytest.raises(RunError, match=remedy):
+                kmerit("work", config, "--out", out, *part, "--quiet")
+    assert sorted(folder.iterdir()) == before
+    kmerit("work", "trial.toml", "--out", "judged", "--plan", "--quiet")
+    with pytest.raises(RunError, match=r"kmerit work trial\.toml --out judged --shard i/N$"):
+        kmerit("work", "trial.toml", "--out", "judged", "--gather", "--quiet")
+    write_experiment(tmp_path, tmp_path)
+    with pytest.raises(RunError, match=r"has no plan yet .* work small\.toml --out r --set data\.per_class=2 --plan$"):
+        kmerit("work", "small.toml", "--out", "r", "--shard", "1/2", "--set", "data.per_class=2", "--quiet")
+
+
+@pytest.mark.parametrize("part", [["--plan"], ["--shard", "1/2"], ["--gather"]])
+def test_a_folder_in_the_place_of_a_file_of_scores_is_refused(folder: Path, part: list[str]) -> None:
+    (folder / "scores.parquet").mkdir()
+    with pytest.raises(RunError, match=r"scores\.parquet exists, but is not a file"):
+        kmerit("work", str(folder / "scores.toml"), "--out", str(folder / "scores.parquet"), *part, "--quiet")
+    assert not (folder / "scores.parquet.parts").exists()
+
+
+def test_a_plan_reads_the_motifs(folder: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    kmerit(*command_of("scores.toml").words, "--out", "scores.parquet", "--quiet")  # type: ignore[union-attr]
+    (folder / "cut.meme").write_text(bundled_motifs().read_text()[:2000])
+    command = "motifs --sequences mine.csv --attributions scores.parquet --label 1 --meme cut.meme"
+    (folder / "motifs.toml").write_text(f'command = "{command}"\n')
+    with pytest.raises(FormatError, match=r"cut\.meme"):
+        kmerit("work", "motifs.toml", "--out", "motifs", "--plan", "--quiet")
+    assert not (folder / "motifs").exists()
 
 
 def test_presets_and_overrides_belong_to_experiments(folder: Path) -> None:

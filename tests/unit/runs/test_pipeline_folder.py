@@ -63,7 +63,7 @@ def test_the_same_run_goes_on_and_a_changed_comment_is_no_other_run(folder: RunF
     [
         ({"seed": 1, "trial": {"draws": 5}}, "2.6", "another config: seed was 0, now it is 1."),
         ({"seed": 0, "trial": {"draws": 3}}, "2.6", "another config: trial.draws was 5, now it is 3."),
-        ({"seed": 0, "trial": {}}, "2.6", "another config: trial.draws was 5, now it is 'absent'."),
+        ({"seed": 0, "trial": {}}, "2.6", "another config: trial.draws was 5, now it is absent."),
         (CONFIG, "2.7", "another environment: torch was '2.6', now it is '2.7'."),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_table_may_be_added_but_not_changed(folder: RunFolder) -> None:
     optional = {"motifs": ["a.motifs", "b.motifs"]}
     for name in ("a.motifs", "a.mutate", "b.motifs"):
         folder.mark_done(name, [])
-    with pytest.raises(RunMismatch, match=r"motifs.match was 'absent', now it is 0.9"):
+    with pytest.raises(RunMismatch, match=r"motifs.match was absent, now it is 0.9"):
         folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST)
     with pytest.raises(RunMismatch, match="seed was 0, now it is 1"):
         folder.begin({**CONFIG, "seed": 1, "motifs": {"match": 0.9}}, MANIFEST, optional)
@@ -91,5 +91,16 @@ def test_a_table_may_be_added_but_not_changed(folder: RunFolder) -> None:
     assert folder.recorded("a.motifs") == {}
     with pytest.raises(RunMismatch, match=r"motifs.match was 0.9, now it is 0.8"):
         folder.begin({**CONFIG, "motifs": {"match": 0.8}}, MANIFEST, optional)
-    with pytest.raises(RunMismatch, match=r"motifs.match was 0.9, now it is 'absent'"):
+    with pytest.raises(RunMismatch, match=r"motifs.match was 0.9, now it is absent"):
         folder.begin(CONFIG, MANIFEST, optional)
+
+
+def test_another_preset_is_named_and_not_what_follows_from_it(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.begin({"data": {"per_class": 60, "test_per_class": 250}, "trial": {"preset": "quick"}}, MANIFEST)
+    run.mark_done("mine.data", [])
+    with pytest.raises(RunMismatch, match=r"trial\.preset was 'quick', now it is 'fair'"):
+        run.begin({"data": {"per_class": 200}, "trial": {"preset": "fair"}}, MANIFEST)
+    with pytest.raises(RunMismatch, match=r"data\.test_per_class was 250, now it is absent\."):
+        run.begin({"data": {"per_class": 60}, "trial": {"preset": "quick"}}, MANIFEST)

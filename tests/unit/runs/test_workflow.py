@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.small_run import results, write_experiment
+from kmerit.cli.app import app
 from kmerit.errors import ConfigError, RunMismatch, UsageError
 from kmerit.runs import pipeline
 from kmerit.runs.workflow import LOCAL, SNAKEFILE, write_workflow
@@ -40,6 +41,17 @@ def test_what_is_wrong_is_refused_before_anything_is_written(tiny_checkpoint: Pa
     with pytest.raises(ConfigError, match="draw"):
         write_workflow(config, tmp_path / "flow", 2, ["trial.drws=3"])
     assert not (tmp_path / "flow").exists()
+
+
+def test_it_says_how_many_shares_run_at_once(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(write_experiment(tmp_path, tiny_checkpoint))
+    for threads in (1, 2):
+        out = tmp_path / f"flow {threads}"
+        app(["workflow", config, "--out", str(out), "--set", f"compute.threads={threads}"], standalone_mode=False)
+        assert f"    threads: {threads}\n" in (out / SNAKEFILE).read_text()
+        assert ("one share for every 2 of its --cores" in capsys.readouterr().err) == (threads == 2)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def begin(out: Path, config: LeakageConfig | BackgroundsConfig) -> None:
         ({"sets": {"mine": {**FEW, "train_rows": None}}}, "train_rows was 60, now it is None"),
         ({"seed": 1}, "another config: seed was 0, now it is 1"),
         ({"training": {**TINY, "hidden": 16}}, r"training\.hidden was 8"),
-        ({"training": {**TINY, "epochs": 1}}, r"training\.epochs was 'absent'"),
+        ({"training": {**TINY, "epochs": 1}}, r"training\.epochs was absent"),
         ({"trial": {**TRIAL, "resamples": 200}}, r"trial\.resamples was 100, now it is 200"),
     ],
 )

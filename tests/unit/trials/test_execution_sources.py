@@ -11,7 +11,8 @@ import pytest
 
 from helpers.score_files import without_sum
 from kmerit.attribution.attribute import attribute
-from kmerit.errors import FormatError, SequenceError, TargetError, UsageError
+from kmerit.errors import FormatError, RunMismatch, SequenceError, TargetError, UsageError
+from kmerit.io.scores import read_attributions
 from kmerit.models.model import Model
 from kmerit.results import Attribution, Identity
 from kmerit.sequences import Sequences
@@ -41,8 +42,33 @@ def test_a_file_and_memory_give_the_same_trial(model: Model, sequences: Sequence
     second = mutate(model, sequences, written, [1, 5], random_sets=2)
     assert first.mutants.equals(second.mutants)
     assert first.cells.equals(second.cells)
-    differ = {key for key in first.settings if first.settings[key] != second.settings[key]}
-    assert differ == {"scores_sha256"}
+    assert first.settings == second.settings
+    changed = replace(in_memory["lrp"], scores=in_memory["lrp"].scores * 2)
+    third = mutate(model, sequences, {"attention": in_memory["attention"], "lrp": changed}, [1])
+    assert third.settings["scores_sha256"] != first.settings["scores_sha256"]
+
+
+@pytest.mark.parametrize("begun_with_file", [False, True])
+def test_a_trial_of_a_file_goes_on_with_what_was_read_from_it(
+    model: Model, sequences: Sequences, written: Path, tmp_path: Path, begun_with_file: bool
+) -> None:
+    sources = [read_attributions(written), written]
+    first, then = reversed(sources) if begun_with_file else sources
+    out, chunks = tmp_path / "out", list[int]()
+
+    def stop(done: int, of: int) -> None:
+        chunks.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mutate(model, sequences, first, [1, 5], out=out, progress=stop)
+    assert chunks
+    mutate(model, sequences, then, [1, 5], out=out)
+    one = mutate(model, sequences, written, [1, 5], out=tmp_path / "one")
+    assert (out / "outcomes.json").read_bytes() == (one / "outcomes.json").read_bytes()
+    other = attribute(model, sequences, ["attention", "lrp"], target=0)
+    with pytest.raises(RunMismatch, match="other scores"):
+        mutate(model, sequences, other, [1, 5], out=out)
 
 
 def test_scores_of_another_model_are_said_to_be(
@@ -112,23 +138,52 @@ def test_file_of_something_else(sequences: Sequences, tmp_path: Path) -> None:
 
 def test_file_that_ends_early(sequences: Sequences, written: Path, tmp_path: Path) -> None:
     pq.write_table(without_sum(written).slice(0, 21), tmp_path / "short.parquet")
-    with pytest.raises(FormatError, match="a row for each of 11 sequences and 2 methods, found 21"):
+    with pytest.raises(SequenceError, match=r"scores of 10 sequences; expected those of 11\. Attribute these"):
         open_scores(tmp_path / "short.parquet", sequences)
+
+
+def test_a_file_of_more_sequences_says_what_to_do(sequences: Sequences, written: Path) -> None:
+    with pytest.raises(SequenceError, match=r"scores of 11 sequences; expected those of 4\. Attribute these sequences"):
+        open_scores(written, sequences.take(range(4)))
 
 
 def test_file_without_rows(sequences: Sequences, written: Path, tmp_path: Path) -> None:
     pq.write_table(without_sum(written).slice(0, 0), tmp_path / "none.parquet")
-    with pytest.raises(FormatError, match="found 0"):
+    with pytest.raises(FormatError, match="found none"):
         open_scores(tmp_path / "none.parquet", sequences)
 
 
-def test_file_in_another_order(sequences: Sequences, written: Path, tmp_path: Path) -> None:
-    table = without_sum(written)
-    pq.write_table(
-        pa.concat_tables([table.take(list(range(start, 22, 2))) for start in (0, 1)]), tmp_path / "sorted.parquet"
-    )
-    with pytest.raises((FormatError, SequenceError)):
-        open_scores(tmp_path / "sorted.parquet", sequences)
+@pytest.mark.parametrize("together", [2, 4096])
+@pytest.mark.parametrize(
+    "order", [[*range(0, 22, 2), *range(1, 22, 2)], [0, 1, 3, 2, *range(4, 22)]], ids=["by method", "varying"]
+)
+def test_file_in_another_order(
+    sequences: Sequences,
+    written: Path,
+    tmp_path: Path,
+    order: list[int],
+    together: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(execution, "_HEADER_SEQUENCES", together)
+    pq.write_table(without_sum(written).take(order), tmp_path / "sorted.parquet")
+    ours, theirs = (open_scores(path, sequences) for path in (tmp_path / "sorted.parquet", written))
+    assert ours.methods == theirs.methods
+    assert ours.digest == theirs.digest
+
+
+def test_a_row_one_score_short_is_named(sequences: Sequences, written: Path) -> None:
+    rows = without_sum(written)["scores"].to_pylist()
+    rows[5] = rows[5][:-1]
+    with pytest.raises(SequenceError, match=rf"scores of '{sequences.names[2]}' are not of its \d+ nucleotides"):
+        list(open_scores(rewritten(written, scores=rows), sequences).chunks(4))
+
+
+def test_own_scores_in_parquet_are_told_which_files_to_use(sequences: Sequences, tmp_path: Path) -> None:
+    table = pa.table({"name": ["a"], "position": [0], "score": [1.0]})
+    pq.write_table(table, tmp_path / "own.parquet")
+    with pytest.raises(FormatError, match=r"lacks level, method, scores, target\. Own scores: \.npy, \.npz, \.csv"):
+        open_scores(tmp_path / "own.parquet", sequences)
 
 
 def test_names_and_letters_of_a_file_in_order_are_not_held(
