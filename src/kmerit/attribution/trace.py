@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kmerit.attribution.references import book_from
+from kmerit.disk import keep_memory
 from kmerit.errors import ConfigError, UsageError
 from kmerit.models.encoder import Rules
 from kmerit.models.family import Ability
@@ -184,6 +185,7 @@ def run(
     Raises:
         ConfigError: A need for a layer or a rule book that does not exist.
     """
+    keep_memory()
     encoder, all_needs = model.encoder, list(needs)
     with torch.inference_mode():
         ids, mask = model.tensors(tokens)
