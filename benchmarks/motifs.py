@@ -266,9 +266,9 @@ EXPECTED = {
     VALUES: ("SP/KLF", "JUN/ATF", "ETS", "POU", "REST", "ZEB1", "TBX"),
 }
 """Families that should come out. Of planted values the families most like each word; REST and ZEB1 or TBX repress."""
-TASKS: dict[str, tuple[str, Literal["left", "center"]]] = {
-    "promoters": ("epdnew_nontata", "left"),
-    "enhancers": ("human_enhancers_dedup", "center"),
+TASKS: dict[str, tuple[str, int, Literal["left", "center"]]] = {
+    "promoters": ("epdnew_nontata", 251, "left"),
+    "enhancers": ("human_enhancers_dedup", LENGTH, "center"),
 }
 CHEAP = "input_x_gradient,attnlrp,lrp,ism_first_order,gradcam,attention,random"
 MAKERS = "ism_first_order,attnlrp,attention,random"
@@ -301,11 +301,11 @@ def _of_task(name: str, out: Path) -> Inputs:
     from kmerit.training.data import load_splits, shuffle_labels
     from kmerit.training.recipe import FinetuneConfig
 
-    task, anchor = TASKS[name]
-    sequences, _ = km.prepare(km.load_task(task, "test"), crop=km.Crop(LENGTH, anchor), min_length=LENGTH, drop_n=True)
+    task, length, anchor = TASKS[name]
+    sequences, _ = km.prepare(km.load_task(task, "test"), crop=km.Crop(length, anchor), min_length=length, drop_n=True)
 
     def ignorant() -> km.Model:
-        keys = {"base": "bundled:encoder", "task": task, "crop": {"length": LENGTH, "anchor": anchor}}
+        keys = {"base": "bundled:encoder", "task": task, "crop": {"length": length, "anchor": anchor}}
         keys |= {"max_steps": 200, "batch_size": 32, "learning_rate": 5e-4, "hidden_dropout": 0.0, "eval_steps": 200}
         keys |= {"train_min_length": 50, "attention": "eager", "device": "cpu", "threads": 1}
         recipe = FinetuneConfig.parse({**keys, "baselines": False, "measure_test": False})

@@ -21,7 +21,7 @@ import kmerit as km
 from kmerit.config import read_toml
 from kmerit.datasets.planting import Planting, plant, read_planted
 from kmerit.datasets.task import SPLITS, find_task
-from kmerit.io.crops import prepare, sample_per_class
+from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.training import finetune
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.uncertainty import mean_interval
@@ -29,6 +29,7 @@ from kmerit.uncertainty import mean_interval
 PLANTED = Planting(regime="and", motifs=("USF1", "NFYA"))
 METHODS = {"planted": ["ism", "attnlrp", "lrp"], "promoter": ["attnlrp", "lrp"], "enhancer": ["attnlrp", "lrp"]}
 TASKS = {"promoter": "epdnew_nontata", "enhancer": "human_enhancers_dedup"}
+CROPS = {"promoter": Crop(251, "left"), "enhancer": Crop(200, "center")}
 TOP = {"planted": 6, "promoter": 4, "enhancer": 4}
 
 
@@ -99,7 +100,7 @@ def main() -> None:
         else:
             model = km.load_model(f"bundled:{part}")
             task = find_task(TASKS[part])
-            rows, _ = prepare(km.load_task(task), crop=task.crop, min_length=task.min_length, drop_n=True)
+            rows, _ = prepare(km.load_task(task), crop=CROPS[part], min_length=task.min_length, drop_n=True)
         rows = sample_per_class(rows, options.per_class, 0)
         scores = km.attribute(model, rows, METHODS[part])
         result = km.pairs(model, rows, scores, top=TOP[part], per_class=options.per_class)

@@ -50,10 +50,10 @@ def test_every_command_of_the_page(folder: Path, kmerit: Callable[..., Done]) ->
         message = kmerit(*shlex.split(line)[1:])
         assert message.code == 0, message.err
         sentence += message.err
-    assert "200 nt around summits" in sentence
+    assert "251 nt around summits" in sentence
     assert "chromosomes: 1 of 3" in sentence
-    assert "chr20:1-200: 1-based, both ends included" in sentence
-    assert "Sequences longer than 200 nt: 1, read in 4 tiles" in sentence
+    assert "chr20:1-251: 1-based, both ends included" in sentence
+    assert "Sequences longer than 251 nt: 1, read in 3 tiles" in sentence
     both = km.read_sequences("train.csv")
     assert both.labels is not None
     assert both.labels.tolist() == [1, 1, 0, 0]

@@ -142,7 +142,7 @@ def predict(
         kmerit predict --model bundled:promoter --sequences my.fa --crop 251
         kmerit predict --model my-dnabert/ --sequences my.csv --out predictions.csv
         zcat my.fa.gz | kmerit predict --model bundled:promoter --sequences - --out predictions.json
-        kmerit predict --model bundled:promoter --sequences long.fa --tile 200 --stride 100
+        kmerit predict --model bundled:promoter --sequences long.fa --tile 251 --stride 100
         kmerit predict --model my-cells/ --sequences cells.csv --labels K562,HepG2
     """
     if out is not None:
