@@ -52,7 +52,7 @@ def test_other_programs_scores_and_models(page: str, tmp_path: Path, monkeypatch
     assert len(names["cards"]) >= 2
     if page == "own-scores.md":
         own, captum = names["scores"]["input_x_gradient"], names["captum"]
-        assert captum.shape == (4, 4, 200)
+        assert captum.shape == (4, 4, 251)
         assert {each.method for each in names["cards"]} >= {"captum", own.method}
         assert set(names["both"]["gc"].scores.ravel().tolist()) == {0, 1}
     else:

@@ -227,7 +227,7 @@ def test_tokens_of_kmers_and_of_bpe(genome: Path, write: Callable[..., Path]) ->
         ("chr1", at + 1, CHR1[at : at + 6], CHR1[at]),
     ]
     table = km.variants(promoter, write(*rows), genome, target="promoter").table
-    assert table["window_start"].tolist()[0] == at - 100
+    assert table["window_start"].tolist()[0] == at - 251 // 2
     assert not table["resegmented"].any()
     for i in range(3):
         start = int(table["window_start"][i])
