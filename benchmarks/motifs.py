@@ -6,7 +6,7 @@
     python benchmarks/motifs.py tables --out motif-tables [--only promoters,K562,and] [--per-class 1000]
     python benchmarks/motifs.py de-novo --out motif-tables [--only promoters,enhancers,and] [--per-class 300]
 
-``error``: each run draws 400 promoters of 200 nt, 20 column-shuffled copies of each family out of 100, new halves, and
+``error``: each run draws 400 promoters of 251 nt, 20 column-shuffled copies of each family out of 100, new halves, and
 four scores that know no motif: clumped noise, local GC (11 nt), G and C first, and the scores of another sequence.
 A run errs if any family is found by any of them. ``power``: each set plants one motif in 400 shuffled sequences of
 200 nt, half of them positive, trains a small model, and tests its scores: is the planted family found, and is it first?
@@ -46,6 +46,8 @@ from kmerit.trials.execution import clusters_of
 from kmerit.uncertainty import clopper_pearson
 
 LENGTH = 200
+WHOLE = 251
+"""Nucleotides of a promoter, and of what its model reads."""
 POOL = 2000
 ROWS = 400
 POOL_COPIES = 100
@@ -68,7 +70,7 @@ def _pool(out: Path, pool: int, copies: int, meme: Path | None) -> dict[str, Any
         return made
     out.mkdir(parents=True, exist_ok=True)
     train = km.load_task("epdnew_nontata", "train")
-    sequences, _ = km.prepare(train, crop=km.Crop(LENGTH, "left"), min_length=LENGTH, drop_n=True)
+    sequences, _ = km.prepare(train, crop=km.Crop(WHOLE, "left"), min_length=WHOLE, drop_n=True)
     sequences = sequences.take(np.flatnonzero(np.asarray(sequences.labels) == 1)[:pool])
     families = read_families(meme)
     scores = km.attribute(km.load_model("bundled:promoter"), sequences, ["input_x_gradient"], target=1)
@@ -123,7 +125,7 @@ def error_run(made: dict[str, Any], run: int, rows: int) -> dict[str, Any]:
     own = _restricted(made["spans"][0], chosen, total)
     table = find(
         _ignorant(made, chosen, rng),
-        np.full(rows, LENGTH),
+        np.full(rows, WHOLE),
         clusters,
         own,
         [_restricted(made["spans"][copy], chosen, total) for copy in copies],
@@ -267,7 +269,7 @@ EXPECTED = {
 }
 """Families that should come out. Of planted values the families most like each word; REST and ZEB1 or TBX repress."""
 TASKS: dict[str, tuple[str, int, Literal["left", "center"]]] = {
-    "promoters": ("epdnew_nontata", 251, "left"),
+    "promoters": ("epdnew_nontata", WHOLE, "left"),
     "enhancers": ("human_enhancers_dedup", LENGTH, "center"),
 }
 CHEAP = "input_x_gradient,attnlrp,lrp,ism_first_order,gradcam,attention,random"

@@ -134,5 +134,5 @@ def test_pairs(tmp_path: Path) -> None:
     assert rows[0][0].strip() == "class"
     places = {(cells[0].strip(), cells[1].strip(), cells[2].strip()) for cells in rows[1:]}
     assert {method for _, method, _ in places} == {"attnlrp", "lrp"}
-    assert {distance for _, _, distance in places} >= {"all", "far"}
+    assert {distance for _, _, distance in places} >= {"all", "near"}
     assert (tmp_path / "promoter.csv").is_file()
