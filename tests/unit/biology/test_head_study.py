@@ -20,11 +20,11 @@ import torch
 import kmerit as km
 from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.planted_head import LENGTH, PLANTED, WORD, planted_windows, write_planted
-from kmerit.biology import head_study
 from kmerit.biology.head_study import TABLES, read_heads, read_heads_config, run_heads
 from kmerit.biology.head_windows import draw_windows
 from kmerit.errors import ConfigError, FormatError, RunError, RunMismatch, UsageError
 from kmerit.io.readers import write_sequences
+from kmerit.models import model as models
 from kmerit.report.page import heads_page, write_heads
 from kmerit.report.text import head_lines
 from kmerit.sequences import Sequences
@@ -267,11 +267,13 @@ def test_a_share_of_another_plan_is_refused_by_name(
     with pytest.raises(RunMismatch, match="dose was 2, now it is 1"):
         study(planted, windows, out, Share(1, 2), dose=1)
     threads = torch.get_num_threads()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
-        study(planted, windows, out, "gather")
-    monkeypatch.undo()
-    monkeypatch.setattr(head_study, "version", lambda name: "0")
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
+            study(planted, windows, out, "gather")
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(models, "version", lambda name: "0")
     with pytest.raises(RunMismatch, match=r"kmerit was '\S+', now it is '0'"):
         study(planted, windows, out, Share(1, 2))
     monkeypatch.undo()

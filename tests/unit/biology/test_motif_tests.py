@@ -42,6 +42,7 @@ from kmerit.biology.motif_use import Use, used
 from kmerit.errors import FormatError, LabelError, RunError, RunMismatch, SequenceError, UnknownName, UsageError
 from kmerit.io.motifs import Motif, bundled_motifs, find_motif, read_motifs
 from kmerit.io.scores import save
+from kmerit.models import model as models
 from kmerit.report.motif_section import section
 from kmerit.report.text import motif_answers, motif_found, motif_lines, motif_summary
 from kmerit.store import Share, Work
@@ -580,11 +581,13 @@ def test_a_share_of_another_plan_is_refused_by_name(
     with pytest.raises(RunMismatch, match="backgrounds was 100, now it is 101"):
         ask(case, out, Share(1, 2), backgrounds=101)
     threads = torch.get_num_threads()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
-        ask(case, out, "gather")
-    monkeypatch.undo()
-    monkeypatch.setattr(motif_tests, "version", lambda name: "0")
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):
+            ask(case, out, "gather")
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(models, "version", lambda name: "0")
     with pytest.raises(RunMismatch, match=r"kmerit was '\S+', now it is '0'"):
         ask(case, out, Share(1, 2))
     with pytest.raises(UsageError, match="share: expected a folder"):
