@@ -27,8 +27,7 @@ _DERIVATIVES = {"gelu": torch.ops.aten.gelu_backward, "silu": torch.ops.aten.sil
 
 def safe(a: Tensor, b: Tensor) -> Tensor:
     """Divide, ``a / (b + 1e-9)``, and 0 where b is 0. Source: chefer2021."""
-    present = torch.ne(b, 0, out=torch.empty_like(b))  # 1 or 0: several times faster than `torch.where`
-    return torch.div(a, b + EPSILON).mul_(present)
+    return torch.div(a, b + EPSILON).masked_fill_(b == 0, 0)  # several times faster than `torch.where`
 
 
 class Gradient:

@@ -28,6 +28,8 @@ def ratio(a: Tensor, b: Tensor) -> Tensor:
 
 def test_safe_is_zero_where_the_denominator_is() -> None:
     assert safe(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).tolist() == [0.0, 0.5]
+    too_large = torch.tensor([3e38, torch.inf, torch.nan])  # what 1e-9 makes infinite, and what is no number
+    assert safe(too_large, torch.zeros(3)).tolist() == [0.0, 0.0, 0.0]
 
 
 def linear_case(*shape: int) -> tuple[Linear, Tensor, Tensor, Tensor]:
