@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def test_heads(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_study_of_heads_names_what_there_is() -> None:
+    pytest.importorskip("memelite")
+    from kmerit.biology.feature import parse_features
+    from kmerit.sequences import Sequences
+
+    study = tomllib.loads((BENCHMARKS / "heads.toml").read_text(encoding="utf-8"))
+    rows = Sequences.from_strings(["ACGTTTGCCACCTGCTGGGACTCA"])
+    computed = [each for each in study["features"] if not {"path", "genome"} & set(each)]
+    tracks = [track for feature in parse_features(computed) for track in feature.tracks(rows)]
+    assert sum(track.startswith("motif ") for track in tracks) == 5
+
+
 def test_regression() -> None:
     """Relevance of a value has the sign and the rank of exact changes, and adds up: the specification's numbers."""
     result = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")

@@ -225,6 +225,20 @@ def test_motifs_have_a_track_for_each_family() -> None:
         parse_features([{"feature": "motif", "families": ["CTCX"]}])[0].tracks(rows)
 
 
+def test_families_of_motifs_go_by_their_members_and_usual_names_too() -> None:
+    pytest.importorskip("memelite")
+    from kmerit.biology.motif_hits import families_named, read_families
+
+    rows = Sequences.from_strings(["ACGTTTGCCACCTGCTGG" * 4, "TTGACTCATTACCAATCAGA" * 3])
+    asked = ["NFYA", "AP-1", "MA0764.4", "nfya"]
+    result = parse_features([{"feature": "motif", "families": asked}])[0].tracks(rows)
+    nfy, ap1, ets = (next(iter(families_named([name], read_families()).values())) for name in asked[:3])
+    assert list(result) == [f"motif {name}" for name in (nfy, ap1, ets)]
+    everything = parse_features([{"feature": "motif"}])[0].tracks(rows)
+    for name, track in result.items():
+        np.testing.assert_array_equal(track, everything[name])
+
+
 def test_every_feature_is_registered_under_the_name_of_its_file() -> None:
     from kmerit.biology import features as package
 
