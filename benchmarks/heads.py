@@ -40,7 +40,7 @@ from scipy.stats import rankdata
 
 import kmerit as km
 from kmerit.biology.feature import parse_features
-from kmerit.biology.head_study import random_bars, read_heads_config
+from kmerit.biology.head_study import read_heads_config
 from kmerit.biology.head_tests import associate, associate_each
 from kmerit.biology.head_windows import draw_windows
 from kmerit.biology.heads import paid_attention
@@ -255,8 +255,8 @@ def random_models(config: Path, reference: Path, out: Path, models: int) -> None
         for name, track in feature.tracks(windows).items():
             tracks[name], itself[name], masks[name] = track, feature.itself, feature.mask
     cube = np.stack(list(tracks.values()), axis=1)
-    known = random_bars(pd.concat(map(pd.read_parquet, reference.glob("random-*.parquet"))))
-    bars = np.array([known.get(name, np.nan) for name in tracks])
+    known = pd.read_parquet(reference / "features.parquet").set_index("feature")["bar"]
+    bars = known.reindex(list(tracks)).to_numpy()
     shape = study.untrained.model or str(study.stages[0].model)
     out.mkdir(parents=True, exist_ok=True)
     rows, every = [], []

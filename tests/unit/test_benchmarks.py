@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -106,6 +107,22 @@ def test_heads(tmp_path: Path) -> None:
     assert steps == ["chr22\t10\t12\t1.000", "chr22\t12\t14\t0.500"]
     clock = typed("time", "--windows", "60", "--heads", "2", "--features", "2", "--draws", "40")
     assert "60 windows, 2 heads, 2 features, 40 rotations" in clock
+
+    letters = np.random.default_rng(0).choice(list("ACGT"), 20_000)
+    (tmp_path / "genome.fa").write_text(">chr1\n" + "".join(letters) + "\n")
+    study = tmp_path / "study.toml"
+    study.write_text(
+        f'[windows]\ngenome = "{tmp_path}/genome.fa"\nlength = 60\ncount = 60\n'
+        '[[features]]\nfeature = "gc"\n[[features]]\nfeature = "kmer"\nword = "CG"\n'
+        '[[stages]]\nname = "encoder"\nmodel = "bundled:encoder"\n'
+        '[untrained]\nseeds = 10\n[tests]\ndraws = 40\nadjust = ["position"]\n'
+    )
+    made = [sys.executable, "-m", "kmerit", "heads", str(study), "--out", str(tmp_path / "heads")]
+    subprocess.run(made, capture_output=True, timeout=600, check=True)
+    others = ["--config", str(study), "--reference", str(tmp_path / "heads"), "--out", str(tmp_path / "others")]
+    shares = typed("random", *others, "--models", "1")
+    assert shares.count("heads, any feature:") == 2, "adjusted, and not"
+    assert shares.count(" of 9\n") == 2
 
 
 @pytest.mark.slow
