@@ -39,7 +39,8 @@ class LayerTape:
     turned_k: Tensor  # [B, h, T, d]
     product: Tensor  # [B, h, Q, T]
     attention: Tensor  # [B, h, Q, T]
-    mixed: Tensor  # [B, Q, H]   attention times values
+    gathered: Tensor  # [B, h, Q, d]   attention times values
+    mixed: Tensor  # [B, Q, H]   the same, heads side by side
     projected: Tensor  # [B, Q, H]
     sum1: Tensor  # [B, Q, H]
     middle: Tensor  # [B, Q, H]   sum1, normalised where the norm comes after
@@ -217,15 +218,17 @@ class Encoder(OfTensors):
         bias, tapes, last_attention = self._bias(mask, x.dtype), [], x
         for depth, layer in enumerate(self.layers):
             attended = normed(layer.before_attention, x)
-            qkv, q, k, v = self._project(layer, attended, cls_only=self._is_last(depth) and not every_row)
+            qkv, *apart = self._project(layer, attended, cls_only=self._is_last(depth) and not every_row)
+            q, k, v = (part.contiguous() for part in apart)  # once, not in each product with them
             turned_q, turned_k = self._turned(q), self._turned(k)
-            product = turned_q @ turned_k.transpose(-1, -2)  # [B, h, Q, T]
+            product = turned_q @ turned_k.mT  # [B, h, Q, T]
             rows = _rows(bias, q)
             scores = product * self._scale if rows is None else (product * self._scale).add_(rows)
             last_attention = attention = scores.softmax(-1)  # [B, h, Q, T]
             if self._is_last(depth):
                 qkv, q, turned_q, product, attention = None, *(t[:, :, :1] for t in (q, turned_q, product, attention))
-            mixed = self._merge(attention @ v)  # [B, Q, H]
+            gathered = attention @ v  # [B, h, Q, d]
+            mixed = self._merge(gathered)  # [B, Q, H]
             projected = layer.output(mixed)  # [B, Q, H]
             sum1 = x[:, : mixed.shape[1]] + projected
             middle = normed(layer.after_attention, sum1)
@@ -235,7 +238,7 @@ class Encoder(OfTensors):
             gated = layer.gate(active, raised)
             lowered = layer.down(gated)  # [B, Q, H]
             sum2 = middle + lowered
-            steps = (mixed, projected, sum1, middle, fed, raised, active, gated, lowered, sum2)
+            steps = (gathered, mixed, projected, sum1, middle, fed, raised, active, gated, lowered, sum2)
             tapes.append(LayerTape(x, attended, qkv, q, k, v, turned_q, turned_k, product, attention, *steps))
             x = normed(layer.after_feed, sum2)
         cls = normed(self.last_norm, x[:, 0])  # [B, H]
@@ -269,11 +272,11 @@ class Encoder(OfTensors):
             )
             r_x, r = rules.add(t.x[:, : r.shape[1]], t.projected, t.sum1, r)
             r = rules.linear(layer.output, t.mixed, t.projected, r)
-            r_attention, r_v = rules.matmul(t.attention, t.v, self._split(t.mixed), self._split(r))
+            r_attention, r_v = rules.matmul(t.attention, t.v, t.gathered, self._split(r).contiguous())
             yield depth, r_attention  # [B, h, Q, T]
             r = rules.softmax(t.attention, r_attention, self._scale)
-            r_q, r_k = rules.matmul(t.turned_q, t.turned_k.transpose(-1, -2), t.product, r)
-            r_q, r_k = self._turned_back(rules, t, r_q, r_k.transpose(-1, -2))
+            r_q, r_k = rules.matmul(t.turned_q, t.turned_k.mT, t.product, r)
+            r_q, r_k = self._turned_back(rules, t, r_q, r_k.mT)
             if t.qkv is not None:
                 r = rules.linear(layer.qkv, t.attended, t.qkv, self._merge(r_q, r_k, r_v))  # [B, T, H]
             else:  # the last layer: the query and the residual belong to [CLS] alone
