@@ -31,7 +31,7 @@ class LayerTape:
 
     x: Tensor  # [B, T, H]
     attended: Tensor  # [B, T, H]   x, normalised where the norm comes before
-    qkv: Tensor | None  # [B, T, 3H]   None where queries were made for [CLS] alone
+    qkv: Tensor  # [B, T, 3H]   without queries in the last layer: [B, T, 2H]
     q: Tensor  # [B, h, Q, d]   before rotation
     k: Tensor  # [B, h, T, d]   before rotation
     v: Tensor  # [B, h, T, d]
@@ -39,7 +39,8 @@ class LayerTape:
     turned_k: Tensor  # [B, h, T, d]
     product: Tensor  # [B, h, Q, T]
     attention: Tensor  # [B, h, Q, T]
-    mixed: Tensor  # [B, Q, H]   attention times values
+    gathered: Tensor  # [B, h, Q, d]   attention times values
+    mixed: Tensor  # [B, Q, H]   the same, heads side by side
     projected: Tensor  # [B, Q, H]
     sum1: Tensor  # [B, Q, H]
     middle: Tensor  # [B, Q, H]   sum1, normalised where the norm comes after
@@ -217,15 +218,18 @@ class Encoder(OfTensors):
         bias, tapes, last_attention = self._bias(mask, x.dtype), [], x
         for depth, layer in enumerate(self.layers):
             attended = normed(layer.before_attention, x)
-            qkv, q, k, v = self._project(layer, attended, cls_only=self._is_last(depth) and not every_row)
+            qkv, *apart = self._project(layer, attended, cls_only=self._is_last(depth) and not every_row)
+            q, k, v = (part.contiguous() for part in apart)  # once, not in each product with them
             turned_q, turned_k = self._turned(q), self._turned(k)
-            product = turned_q @ turned_k.transpose(-1, -2)  # [B, h, Q, T]
+            product = turned_q @ turned_k.mT  # [B, h, Q, T]
             rows = _rows(bias, q)
             scores = product * self._scale if rows is None else (product * self._scale).add_(rows)
             last_attention = attention = scores.softmax(-1)  # [B, h, Q, T]
             if self._is_last(depth):
-                qkv, q, turned_q, product, attention = None, *(t[:, :, :1] for t in (q, turned_q, product, attention))
-            mixed = self._merge(attention @ v)  # [B, Q, H]
+                qkv = qkv[..., -2 * x.shape[2] :]
+                q, turned_q, product, attention = (t[:, :, :1] for t in (q, turned_q, product, attention))
+            gathered = attention @ v  # [B, h, Q, d]
+            mixed = self._merge(gathered)  # [B, Q, H]
             projected = layer.output(mixed)  # [B, Q, H]
             sum1 = x[:, : mixed.shape[1]] + projected
             middle = normed(layer.after_attention, sum1)
@@ -235,7 +239,7 @@ class Encoder(OfTensors):
             gated = layer.gate(active, raised)
             lowered = layer.down(gated)  # [B, Q, H]
             sum2 = middle + lowered
-            steps = (mixed, projected, sum1, middle, fed, raised, active, gated, lowered, sum2)
+            steps = (gathered, mixed, projected, sum1, middle, fed, raised, active, gated, lowered, sum2)
             tapes.append(LayerTape(x, attended, qkv, q, k, v, turned_q, turned_k, product, attention, *steps))
             x = normed(layer.after_feed, sum2)
         cls = normed(self.last_norm, x[:, 0])  # [B, H]
@@ -269,16 +273,16 @@ class Encoder(OfTensors):
             )
             r_x, r = rules.add(t.x[:, : r.shape[1]], t.projected, t.sum1, r)
             r = rules.linear(layer.output, t.mixed, t.projected, r)
-            r_attention, r_v = rules.matmul(t.attention, t.v, self._split(t.mixed), self._split(r))
+            r_attention, r_v = rules.matmul(t.attention, t.v, t.gathered, self._split(r).contiguous())
             yield depth, r_attention  # [B, h, Q, T]
             r = rules.softmax(t.attention, r_attention, self._scale)
-            r_q, r_k = rules.matmul(t.turned_q, t.turned_k.transpose(-1, -2), t.product, r)
-            r_q, r_k = self._turned_back(rules, t, r_q, r_k.transpose(-1, -2))
-            if t.qkv is not None:
+            r_q, r_k = rules.matmul(t.turned_q, t.turned_k.mT, t.product, r)
+            r_q, r_k = self._turned_back(rules, t, r_q, r_k.mT)
+            if not self._is_last(depth):
                 r = rules.linear(layer.qkv, t.attended, t.qkv, self._merge(r_q, r_k, r_v))  # [B, T, H]
             else:  # the last layer: the query and the residual belong to [CLS] alone
                 cls = t.attended[:, :1]
-                r = rules.linear(layer.key_value, t.attended, self._merge(t.k, t.v), self._merge(r_k, r_v))
+                r = rules.linear(layer.key_value, t.attended, t.qkv, self._merge(r_k, r_v))
                 r[:, :1] += rules.linear(layer.query, cls, self._merge(t.q), self._merge(r_q))
             r = _unnormed(rules, layer.before_attention, t.x, r)
             r[:, : r_x.shape[1]] += r_x
@@ -291,11 +295,12 @@ class Encoder(OfTensors):
     def _is_last(self, depth: int) -> bool:
         return depth == len(self.layers) - 1
 
-    def _project(self, layer: Layer, x: Tensor, cls_only: bool) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        """Make the product [B, T, 3H] (if it is one), and of it queries [B, h, Q, d], keys and values [B, h, T, d]."""
+    def _project(self, layer: Layer, x: Tensor, cls_only: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Make the product [B, T, 3H], or [B, T, 2H] of keys and values, and queries [B, h, Q, d], keys, values."""
         if cls_only:
-            k, v = layer.key_value(x).chunk(2, -1)
-            return None, self._split(layer.query(x[:, :1])), self._split(k), self._split(v)
+            key_value = layer.key_value(x)
+            k, v = key_value.chunk(2, -1)
+            return key_value, self._split(layer.query(x[:, :1])), self._split(k), self._split(v)
         qkv = layer.qkv(x)
         q, k, v = qkv.chunk(3, -1)
         return qkv, self._split(q), self._split(k), self._split(v)

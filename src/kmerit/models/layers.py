@@ -51,13 +51,13 @@ class Matrix:
         """The product plus ``other``."""
         if self._fits(x):
             return _product_with(x, other, self._packed, bias, "add")
-        return other + F.linear(x, self.values, bias)
+        return F.linear(x, self.values, bias).add_(other)
 
     def times(self, x: Tensor, other: Tensor) -> Tensor:
         """The product, without a bias, times ``other``."""
         if self._fits(x):
             return _product_with(x, other, self._packed, None, "mul")
-        return other * F.linear(x, self.values)
+        return F.linear(x, self.values).mul_(other)
 
     def _fits(self, x: Tensor) -> bool:
         return (

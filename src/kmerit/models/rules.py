@@ -25,9 +25,17 @@ EPSILON = 1e-9
 _DERIVATIVES = {"gelu": torch.ops.aten.gelu_backward, "silu": torch.ops.aten.silu_backward}
 
 
-def safe(a: Tensor, b: Tensor) -> Tensor:
-    """Divide, ``a / (b + 1e-9)``, and 0 where b is 0. Source: chefer2021."""
-    return torch.div(a, b + EPSILON).masked_fill_(b == 0, 0)  # several times faster than `torch.where`
+def safe(a: Tensor, b: Tensor, share: float = 1.0) -> Tensor:
+    """Divide, ``share * a / (b + 1e-9)``, and 0 where b is 0. Source: chefer2021."""
+    quotient = torch.rsub(b, EPSILON / share, alpha=-1 / share)
+    torch.div(a, quotient, out=quotient)  # each pass over memory counts
+    torch.ops.aten.hardshrink_backward.grad_input(quotient, b, 0, grad_input=quotient)  # 0 where |b| is
+    return quotient
+
+
+def _to_second(a: Tensor, b: Tensor, r: Tensor) -> Tensor:
+    """a^T r, laid out in memory as b is: what follows runs along both."""
+    return a.mT @ r if b.is_contiguous() else (r.mT @ a).mT
 
 
 class Gradient:
@@ -39,7 +47,7 @@ class Gradient:
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """r b^T and a^T r."""
-        return r @ b.transpose(-1, -2), a.transpose(-1, -2) @ r
+        return r @ b.mT, _to_second(a, b, r)
 
     def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """The same to both."""
@@ -85,8 +93,8 @@ class CheferShared:
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half to each factor, in proportion to the products."""
-        s = safe(r, y).mul_(0.5)
-        return a * (s @ b.transpose(-1, -2)), b * (a.transpose(-1, -2) @ s)
+        s = safe(r, y, 0.5)
+        return (s @ b.mT).mul_(a), _to_second(a, b, s).mul_(b)
 
     def softmax(self, y: Tensor, r: Tensor, scale: float) -> Tensor:
         """Unchanged."""
@@ -98,7 +106,7 @@ class CheferShared:
 
     def multiply(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Half to each factor; nothing where the product is 0."""
-        half = y * safe(r, y).mul_(0.5)
+        half = safe(r, y, 0.5).mul_(y)
         return half, half
 
     def activate(self, name: str, x: Tensor, y: Tensor, r: Tensor) -> Tensor:
@@ -127,7 +135,7 @@ class Chefer(CheferShared):
         size = x.abs()
         if x.ndim == 2:  # the head, a row a sequence: exact zeros matter there, and cost nothing
             w = layer.weight
-            half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T).mul_(0.5)
+            half = safe(r, x.clamp(min=0) @ w.clamp(min=0).T + x.clamp(max=0) @ w.clamp(max=0).T, 0.5)
         else:
             double = layer.magnitude.plus(size, 2 * EPSILON - layer.bias, y)
             half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
@@ -136,12 +144,12 @@ class Chefer(CheferShared):
     def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """In proportion to the summands, then rescaled so that each sequence's shares are of one sign and sum to r."""
         s = safe(r, y)
-        r_a, r_b = a * s, b * s
+        r_a, r_b = a * s, s.mul_(b)
         total, sum_a, sum_b = (t.sum((1, 2), keepdim=True) for t in (r, r_a, r_b))
         both = sum_a.abs() + sum_b.abs()
         return (
-            r_a * safe(safe(sum_a.abs(), both) * total, sum_a),
-            r_b * safe(safe(sum_b.abs(), both) * total, sum_b),
+            r_a.mul_(safe(safe(sum_a.abs(), both) * total, sum_a)),
+            r_b.mul_(safe(safe(sum_b.abs(), both) * total, sum_b)),
         )
 
 
@@ -215,7 +223,7 @@ class CPLRP(AttnLRP):
 
     def matmul(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """All to the second factor: a is the attention, or what its softmax came from, which receives nothing."""
-        return torch.zeros_like(a), a.transpose(-1, -2) @ r
+        return torch.zeros_like(a), _to_second(a, b, r)
 
 
 def _slope(x: Tensor, y: Tensor, r: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ def ratio(a: Tensor, b: Tensor) -> Tensor:
 
 def test_safe_is_zero_where_the_denominator_is() -> None:
     assert safe(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).tolist() == [0.0, 0.5]
+    assert safe(torch.tensor([1.0, 2.0]), torch.tensor([-0.0, 4.0]), 0.5).tolist() == [0.0, 0.25]
     too_large = torch.tensor([3e38, torch.inf, torch.nan])  # what 1e-9 makes infinite, and what is no number
     assert safe(too_large, torch.zeros(3)).tolist() == [0.0, 0.0, 0.0]
 
@@ -80,6 +81,17 @@ def test_chefer_matmul() -> None:
     got_a, got_b = CHEFER.matmul(a, b, a @ b, r)
     close(got_a, a * torch.einsum("nhij,nhkj->nhik", s, b) / 2)
     close(got_b, b * torch.einsum("nhik,nhij->nhkj", a, s) / 2)
+
+
+@pytest.mark.parametrize("rules", [GRADIENT, CHEFER, CHEFER_OLDER, ATTNLRP, CP_LRP])
+def test_a_product_hands_back_the_same_however_its_second_factor_lies_in_memory(rules: Rules) -> None:
+    a, b = torch.randn(2, 3, 4, 5, dtype=D), torch.randn(2, 3, 5, 6, dtype=D)
+    r = torch.randn(2, 3, 4, 6, dtype=D)
+    turned = b.mT.contiguous().mT
+    to_turned = rules.matmul(a, turned, a @ b, r)
+    assert to_turned[1].stride() == turned.stride()
+    for got, expected in zip(to_turned, rules.matmul(a, b, a @ b, r), strict=True):
+        close(got, expected)
 
 
 def test_chefer_add_shares_per_sequence() -> None:
