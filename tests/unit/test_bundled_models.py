@@ -80,7 +80,7 @@ def write_sites(path, rows=40) -> list[str]:
 
 
 @pytest.mark.slow
-def test_one_command_rebuilds_the_models(tmp_path) -> None:
+def test_one_command_rebuilds_the_models(tmp_path, capfd) -> None:
     texts = write_sites(tmp_path / "sites.csv")
     test = labelled(40, 3)
     dirty = Sequences.from_strings([*test.strings(), texts[0] + texts[1]], labels=[*test.labels, 1])
@@ -126,6 +126,35 @@ def test_one_command_rebuilds_the_models(tmp_path) -> None:
     result = {path: path.stat().st_mtime_ns for path in trained}
     assert bundled.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in trained} == result
+
+    whole = (tmp_path / "config.toml").read_text()
+    for before, after, said in (
+        ("windows = 3", "windows = 2", "windows"),
+        ("learning_rate = 3e-3", "learning_rate = 4e-3", "learning_rate was 0.003, now it is 0.004"),
+        (f'exclude = ["{tmp_path}/test.csv"]', f'exclude = ["{tmp_path}/test.csv", "{tmp_path}/train.csv"]', "exclude"),
+    ):
+        assert before in whole
+        (tmp_path / "config.toml").write_text(whole.replace(before, after))
+        capfd.readouterr()
+        assert bundled.main(arguments) == 1, "what was made otherwise is not taken for this"
+        assert said in capfd.readouterr().err
+    (tmp_path / "config.toml").write_text(whole)
+    write_sequences(labelled(8, 9), tmp_path / "test.csv")
+    assert bundled.main(arguments) == 1
+    assert "sums" in capfd.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in trained} == result
+
+
+def test_a_stop_says_how_to_go_on(tmp_path, capsys, monkeypatch) -> None:
+    write_sites(tmp_path / "sites.csv", rows=4)
+    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundled, "rebuild", stopped)
+    assert bundled.main([str(tmp_path / "config.toml"), "--out", str(tmp_path / "out")]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
 
 
 def test_sites_need_their_columns(tmp_path) -> None:

@@ -386,10 +386,16 @@ def render(
         notes=notes,
         clustered=clustered,
         log=_log_table(log),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([*_program(), *sys.argv[1:]]),
         versions=", ".join(f"{name} {version(name)}" for name in packages),
         config=config.model_dump_json(indent=2, exclude_defaults=True),
     )
+
+
+def _program() -> list[str]:
+    """Name what was started: a script, or a module, as it is typed."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return [Path(sys.argv[0]).name] if spec is None else ["python", "-m", spec.name.removesuffix(".__main__")]
 
 
 def _log_table(log: Log, most: int = 40) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from kmerit.errors import KmeritError, RunError
 from kmerit.store import write_json
 from kmerit.training.convolutional import ConvolutionalConfig, convolutional_network
 from kmerit.training.finetuning import finetune
-from kmerit.training.recipe import FinetuneConfig, is_done
+from kmerit.training.recipe import FinetuneConfig, check_folder, is_done
 
 # glibc gives large blocks back to the system after each batch and pays for them again as page faults; keeping them
 # is worth a quarter of the speed on a CPU.
@@ -44,6 +44,7 @@ def launch(config: FinetuneConfig, out: Path, processes: int = 1) -> Path:
 
     Raises:
         RunError: It failed; its own message is on stderr.
+        RunMismatch: The folder holds another training, a finished one included.
 
     Example:
         What is done is not done again:
@@ -55,7 +56,7 @@ def launch(config: FinetuneConfig, out: Path, processes: int = 1) -> Path:
         >>> launch(config, folder).name
         'mine'
     """
-    if is_done(out):
+    if is_made(Stage(config, out)):
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
     recipe = out.with_name(f"{out.name}.json")
@@ -68,6 +69,10 @@ def launch(config: FinetuneConfig, out: Path, processes: int = 1) -> Path:
     return out
 
 
+STOPPED = 130
+"""What a process returns that was stopped by Ctrl-C."""
+
+
 class Stage(NamedTuple):
     """One of several trainings.
 
@@ -78,6 +83,21 @@ class Stage(NamedTuple):
 
     recipe: FinetuneConfig
     out: Path
+
+
+def is_made(stage: Stage) -> bool:
+    """Return whether the training of a stage is done.
+
+    Raises:
+        RunMismatch: Its folder holds a training by another recipe, or of other files; the first that differs is named.
+
+    Example:
+        >>> import tempfile
+        >>> is_made(Stage(FinetuneConfig.parse({"k": 3}), Path(tempfile.mkdtemp()) / "mine"))
+        False
+    """
+    check_folder(stage.out, stage.recipe)
+    return is_done(stage.out)
 
 
 def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None] | None = None) -> Path:
@@ -93,6 +113,7 @@ def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None]
 
     Raises:
         RunError: It failed; its own message is on stderr.
+        RunMismatch: The folder holds another training, a finished one included.
 
     Example:
         >>> import tempfile
@@ -102,7 +123,7 @@ def launch_stage(stage: Stage, processes: int = 1, begun: Callable[[Path], None]
         >>> launch_stage(Stage(config, folder)).name
         'mine'
     """
-    if not is_done(stage.out):
+    if not is_made(stage):
         if begun is not None:
             begun(stage.out)
         launch(stage.recipe, stage.out, processes)
@@ -122,6 +143,7 @@ def launch_round(stages: Sequence[Stage], together: int, begun: Callable[[Path],
 
     Raises:
         RunError: One failed; its own message is on stderr.
+        RunMismatch: A folder holds another training.
 
     Example:
         >>> launch_round([], together=2)
@@ -142,6 +164,8 @@ def main(kind: str, recipe: str, out: str) -> int:
     except KmeritError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # whoever started this says what to do
+        return STOPPED
     return 0
 
 
