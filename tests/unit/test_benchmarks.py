@@ -125,7 +125,6 @@ def test_heads(tmp_path: Path) -> None:
     assert shares.count(" of 9\n") == 2
 
 
-@pytest.mark.slow
 def test_the_study_of_heads_names_what_there_is() -> None:
     pytest.importorskip("memelite")
     from kmerit.biology.feature import parse_features
@@ -138,6 +137,7 @@ def test_the_study_of_heads_names_what_there_is() -> None:
     assert sum(track.startswith("motif ") for track in tracks) == 5
 
 
+@pytest.mark.slow
 def test_regression() -> None:
     """Relevance of a value has the sign and the rank of exact changes, and adds up: the specification's numbers."""
     result = run("regression.py", "bundled:planted_values", "--sequences", "8", "--methods", "cp_lrp,attnlrp")

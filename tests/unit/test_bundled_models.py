@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,16 +149,32 @@ def test_one_command_rebuilds_the_models(tmp_path, capfd) -> None:
     assert {path: path.stat().st_mtime_ns for path in trained} == result
 
 
-def test_a_stop_says_how_to_go_on(tmp_path, capsys, monkeypatch) -> None:
-    write_sites(tmp_path / "sites.csv", rows=4)
-    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path))
-
-    def stopped(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(bundled, "rebuild", stopped)
-    assert bundled.main([str(tmp_path / "config.toml"), "--out", str(tmp_path / "out")]) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+@pytest.mark.slow
+def test_a_stop_says_how_to_go_on_and_begins_nothing_more(tmp_path) -> None:
+    write_sites(tmp_path / "sites.csv")
+    write_sequences(labelled(40, 3), tmp_path / "test.csv")
+    write_sequences(labelled(160, 1), tmp_path / "train.csv")
+    write_sequences(Sequences.from_strings(random_strings(3, 4000, seed=6)), tmp_path / "genome.fa")
+    config = CONFIG.format(folder=tmp_path)
+    assert config.endswith("max_steps = 3\n"), "of the teachers' warm-up"
+    (tmp_path / "config.toml").write_text(config.replace("max_steps = 3\n", "max_steps = 100000\n"))
+    command = [sys.executable, "-m", "studies.bundled_models", str(tmp_path / "config.toml"), "--out", "out"]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    lines = []
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("teachers: step"):
+                os.killpg(process.pid, signal.SIGINT)
+    assert process.returncode == 130, lines
+    said = "".join(lines)
+    assert said.endswith("bundled models: stopped; the same command goes on from here\n")
+    assert "out/toy" not in said, "nothing after the teachers' warm-up is begun"
+    assert "Traceback" not in said
 
 
 def test_sites_need_their_columns(tmp_path) -> None:

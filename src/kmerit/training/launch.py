@@ -150,7 +150,12 @@ def launch_round(stages: Sequence[Stage], together: int, begun: Callable[[Path],
         []
     """
     with ThreadPoolExecutor(together) as pool:
-        return [each.result() for each in [pool.submit(launch_stage, stage, 1, begun) for stage in stages]]
+        futures = [pool.submit(launch_stage, stage, 1, begun) for stage in stages]
+        try:
+            return [each.result() for each in futures]
+        except BaseException:  # Ctrl-C, too: no other one is begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def main(kind: str, recipe: str, out: str) -> int:
