@@ -310,7 +310,7 @@ def chosen(
         splits: What it learned and was measured on.
         measured: As `measure` gives it, with ``chosen`` (a seed, or ``average``) and ``seeds``, see
             `kmerit.metrics.over_seeds`.
-        log: Of its training.
+        log: Of its training; of the first seed's, if it is an average.
         encoder: What it started from.
 
     Example:
@@ -336,6 +336,8 @@ def chosen(
         "Weights of": weights,
         "Weights": "float16 on disk, computed with in float32",
     }
+    if best == "average":
+        facts["Log and settings below"] = f"of seed {seeds[0]}"
     difference = (
         "`this model less ...`: the metrics' differences on the same test rows, both drawn together. "
         "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."

@@ -289,7 +289,7 @@ def average_weights(folders: Sequence[Path], out: Path) -> Path:
 
     Args:
         folders: Of classifiers of one shape; they should start from one encoder.
-        out: Folder of the result; the config is that of the first. It has no tokenizer files.
+        out: Folder of the result; the config and the tokenizer's files are those of the first.
 
     Returns:
         ``out``.
@@ -299,12 +299,13 @@ def average_weights(folders: Sequence[Path], out: Path) -> Path:
         >>> promoter = locate("bundled:promoter")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     sorted(path.name for path in average_weights([promoter, promoter], Path(folder)).iterdir())
-        ['config.json', 'model.safetensors']
+        ['config.json', 'model.safetensors', 'tokenizer_config.json', 'vocab.txt']
     """
     models = [AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False) for folder in folders]
     weights = [model.state_dict() for model in models]
     models[0].load_state_dict({key: torch.stack([each[key] for each in weights]).mean(0) for key in weights[0]})
     models[0].save_pretrained(out)
+    copy_tokenizer(folders[0], out)
     return out
 
 
@@ -332,8 +333,7 @@ def halve_weights(folder: Path, out: Path, name: str, most: int | None = None) -
     model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
     model.config.kmerit = {**model.config.kmerit, "name": name}
     model.half().save_pretrained(out)
-    for each in ("vocab.txt", "tokenizer_config.json"):
-        shutil.copyfile(folder / each, out / each)
+    copy_tokenizer(folder, out)
     size = (out / "model.safetensors").stat().st_size
     if most is not None and size > most:
         raise CheckpointError(

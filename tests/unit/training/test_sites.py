@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from helpers.training_data import labelled, random_strings
 from kmerit.datasets.windows import windows_like
 from kmerit.errors import CheckpointError, RunError
 from kmerit.models.checkpoint import locate
+from kmerit.models.model import load_model
 from kmerit.sequences import Sequences, gc_count
 from kmerit.training import finetuning
 from kmerit.training.card import chosen
 from kmerit.training.data import Splits
 from kmerit.training.finetuning import choose_weights
 from kmerit.training.launch import Stage, launch_round
-from kmerit.training.learner import halve_weights
+from kmerit.training.learner import average_weights, halve_weights
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.training.sites import Sites, site_splits
 
@@ -79,7 +83,21 @@ def test_a_card_says_which_weights_were_chosen(best: str, seeds: list[int], weig
     each = [0.5] * len(seeds)
     measured = {"chosen": best, "seeds": {"seeds": seeds, "auroc": {"each": each}}}
     recipe = FinetuneConfig.parse({"task": "ienhancer_2l"})
-    assert weights in chosen("Mine", recipe, Splits(labelled(4, seed=0)), measured, [], "new")
+    card = chosen("Mine", recipe, Splits(labelled(4, seed=0)), measured, [], "new")
+    assert weights in card
+    assert ("| Log and settings below | of seed 0 |" in card) == (best == "average")
+
+
+def test_an_average_is_published_as_any_model_is(tmp_path: Path) -> None:
+    folders = [locate("bundled:promoter"), locate("bundled:enhancer")]
+    average = average_weights(folders, tmp_path / "average")
+    halve_weights(average, tmp_path / "mine", "mine")
+    mine, *parts = (load_file(folder / "model.safetensors") for folder in (tmp_path / "mine", *folders))
+    assert json.loads((tmp_path / "mine" / "config.json").read_text())["kmerit"]["name"] == "mine"
+    for key, weights in mine.items():
+        mean = (parts[0][key].float() + parts[1][key].float()) / 2
+        assert torch.allclose(weights.float(), mean, rtol=2e-3, atol=1e-6), key
+    assert np.isfinite(load_model(tmp_path / "mine", device="cpu").logits(labelled(4, seed=0))).all()
 
 
 def test_weights_larger_than_allowed_are_refused(tmp_path: Path) -> None:
