@@ -1,6 +1,6 @@
 # kmerit's commands. They need Python 3.11 or newer, make and a package index, nothing else.
 #   make demo    the whole experiment on bundled data and models, ending with the report's name
-#   make mini    the bundled models, trained anew: two and a half hours by estimate; it resumes
+#   make mini    the bundled models, trained anew: two and three quarter hours by estimate; it resumes
 #   make regimes the studies of docs/regimes.md, for hours; it resumes
 #   make test    all tests (make test-fast: without the slow ones)
 #   make test-browser   the report's page in Chromium

@@ -2,7 +2,7 @@
 
 Every stage is a folder; a finished one is skipped and a stopped one resumed. A folder whose stages were made by another
 recipe, or of other files, is refused before anything is done. On two cores all of it takes an estimated
-two and a half hours, 75 minutes of them for the encoder::
+two and three quarter hours, 75 minutes of them for the encoder::
 
     python -m studies.bundled_models studies/bundled_models/recipes.toml --out runs/mini
 """
