@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--per-class", type=int, default=50)
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     for part in options.parts:
         if part == "planted":
             model = planted_model(options.out)
