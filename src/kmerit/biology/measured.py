@@ -21,7 +21,7 @@ from kmerit.attribution.method import Method
 from kmerit.errors import FormatError, TargetError, UsageError
 from kmerit.io.elements import REASONS, Assay, read_elements, summary_of
 from kmerit.models.inference import check_strands
-from kmerit.models.model import Model
+from kmerit.models.model import Model, window_of
 from kmerit.results import Problem, Remark
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, Strands, decode, encode, generator, other_strand
 from kmerit.store import Tables, all_recorded, atomic_write, begin, hold, read_proof, write_proof
@@ -605,7 +605,7 @@ def measured(
     if out is not None:
         model = model.begun_with(all_recorded(Path(out) / SETTINGS), Path(out), "measured effects of another config")
     request = _Request(
-        model, tuple(methods), options or {}, _output(model, target), length or _width(model), flanks, flank_draws,
+        model, tuple(methods), options or {}, _output(model, target), length or window_of(model), flanks, flank_draws,
         strands, seed,
     )  # fmt: skip
     _check_request(request)
@@ -757,15 +757,6 @@ def _output(model: Model, target: int | str | None) -> int:
             )
         return 0
     return model.output(target)
-
-
-def _width(model: Model) -> int | None:
-    """Find the one number of nucleotides that a model takes or was trained on; None if there is none."""
-    length = getattr(model.tokenizer, "length", None)
-    if isinstance(length, int):
-        return length
-    trained = model.trained
-    return trained.longest if trained is not None and trained.shortest == trained.longest else None
 
 
 def _check_request(request: _Request) -> None:

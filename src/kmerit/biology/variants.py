@@ -30,7 +30,7 @@ from kmerit.io.genome import chromosome_key, genome_letters, open_genome
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.vcf import MISSING, BgzipWriter, Row, Vcf, with_fields, with_info
 from kmerit.models.inference import check_strands
-from kmerit.models.model import Model
+from kmerit.models.model import Model, window_of
 from kmerit.results import Attribution, Problem
 from kmerit.sequences import (
     Bool,
@@ -836,11 +836,9 @@ def _places(windows: SequencesLike) -> list[Locus]:
 
 def _width(model: Model) -> int:
     """Find the one number of nucleotides that a model takes, or was trained on."""
-    length = getattr(model.tokenizer, "length", None)
-    if isinstance(length, int):
-        return length
-    if model.trained is not None and model.trained.shortest == model.trained.longest:
-        return model.trained.longest
+    window = window_of(model)
+    if window is not None:
+        return window
     raise UsageError(
         f"length: {model.name} does not say how many nucleotides it was trained on. Give the windows' length "
         f"(length=, --length)."

@@ -69,6 +69,12 @@ class Trained(NamedTuple):
     longest: int
     crop: str
 
+    @property
+    def window(self) -> int | None:
+        """Nucleotides of the one length there was, or of the crop that only shorter rows fell short of; else None."""
+        cropped = self.crop.split()[0] == str(self.longest)
+        return self.longest if cropped or self.shortest == self.longest else None
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -949,6 +955,14 @@ def _trained(config: Mapping[str, Any]) -> Trained | None:
         case _, [length, "nt,", _] if length.isdecimal():
             return Trained(int(length), int(length), crop)
     return None
+
+
+def window_of(model: Model) -> int | None:
+    """Find the one number of nucleotides that a model takes or was trained on; None if there is none."""
+    length = getattr(model.tokenizer, "length", None)
+    if isinstance(length, int):
+        return length
+    return None if model.trained is None else model.trained.window
 
 
 def elsewhere(model: Model, device: str, dtype: str, micro_batch: int) -> Model:

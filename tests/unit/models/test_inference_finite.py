@@ -24,6 +24,7 @@ from kmerit.biology.heads import head_attention
 from kmerit.errors import NotFinite
 from kmerit.metrics import classification_metrics, regression_metrics
 from kmerit.models.inference import where_it_began
+from kmerit.models.model import window_of
 from kmerit.training import finetune
 from kmerit.training.data import Splits
 from kmerit.training.recipe import FinetuneConfig
@@ -170,3 +171,6 @@ def test_lengths_of_the_training_are_recorded(tmp_path: Path, caplog: pytest.Log
         "was trained on 14 to 16 nt; these sequences have 16 to 20 nt. Its answers at other lengths are not tested."
     )
     assert km.load_model("bundled:promoter").trained == (251, 251, "251 nt, left")
+    enhancer = km.load_model("bundled:enhancer")
+    assert enhancer.trained == (51, 200, "200 nt, center")
+    assert (window_of(model), window_of(enhancer)) == (None, 200), "the crop, where only shorter rows fell short of it"
