@@ -164,6 +164,7 @@ def test_a_stop_says_how_to_go_on_and_begins_nothing_more(tmp_path) -> None:
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:
