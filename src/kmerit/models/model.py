@@ -72,7 +72,7 @@ class Trained(NamedTuple):
     @property
     def window(self) -> int | None:
         """Nucleotides of the one length there was, or of the crop that only shorter rows fell short of; else None."""
-        cropped = self.crop.split()[0] == str(self.longest)
+        cropped = self.crop.startswith(f"{self.longest} nt,")
         return self.longest if cropped or self.shortest == self.longest else None
 
 
