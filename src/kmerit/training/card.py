@@ -204,8 +204,10 @@ _KINDS = {
 }
 
 
-def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log) -> str:
-    """Write the card of a fine-tuned model."""
+def finetuned(
+    config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log, title: str | None = None
+) -> str:
+    """Write the card of a fine-tuned model; by default its title names the data."""
     rows = ", ".join(f"{name} {size:,}" for name, size in splits.sizes.items())
     settings = {
         "Data": f"{splits.name}: {rows} rows",
@@ -225,9 +227,8 @@ def finetuned(config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any
         summary = f"Predicts the values of {config.bins} bins of a DNA sequence."
     part = splits.test if splits.test is not None else splits.validation
     clustered = part is not None and part.loci is not None
-    return render(
-        f"A model of {splits.name}", summary, config, settings, log, metrics_table(measured), notes(measured), clustered
-    )
+    title = title or f"A model of {splits.name}"
+    return render(title, summary, config, settings, log, metrics_table(measured), notes(measured), clustered)
 
 
 def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -300,7 +301,13 @@ def notes(measured: Mapping[str, Any]) -> list[str]:
 
 
 def chosen(
-    title: str, config: FinetuneConfig, splits: Splits, measured: Mapping[str, Any], log: Log, encoder: str
+    title: str,
+    config: FinetuneConfig,
+    splits: Splits,
+    measured: Mapping[str, Any],
+    log: Log,
+    encoder: str,
+    remarks: Sequence[str] = (),
 ) -> str:
     """Write the card of a classifier that validation chose among several seeds and the average of their weights.
 
@@ -312,6 +319,7 @@ def chosen(
             `kmerit.metrics.over_seeds`.
         log: Of its training; of the first seed's, if it is an average.
         encoder: What it started from.
+        remarks: Further notes.
 
     Example:
         >>> rows = Sequences.from_strings(["ACGT"], labels=[0])
@@ -343,16 +351,25 @@ def chosen(
         "Gapped k-mers (8, 5): any 5 of 8 neighbouring letters."
     )
     summary = f"Tells {' and '.join(splits.classes)} apart ({splits.name})."
-    remarks = [*notes(measured), difference]
+    remarks = [*notes(measured), *remarks, difference]
     return render(title, summary, config, facts, log, metrics_table(measured), remarks, clustered=True)
 
 
-def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
+_UNLABELLED = """
+Of the rest, sites and genome windows that share even one {0}-mer, on either strand, with such a row (validation or
+test) are left out of the unlabelled sequences, which the teachers answer to. The labelled sites and windows of the
+warm-up got the first rule only.
+"""
+
+
+def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int], unlabelled: int | None = None) -> str:
     """Write the section of a card on what was removed before training.
 
     Args:
         corpus: The account of `without_test_rows`, of a corpus; empty where nothing is excluded.
         sites: Likewise, of labelled sites.
+        unlabelled: Length of a word, for a model taught on unlabelled sequences from which all are left out that share
+            one so long, see `without_kmers_of`.
 
     Example:
         >>> "40 of 1,000 nt of the corpus, 0 of 0 DNase sites." in cleaned({"removed_nt": 40, "nt": 1000}, {})
@@ -363,6 +380,7 @@ def cleaned(corpus: Mapping[str, int], sites: Mapping[str, int]) -> str:
         "All that shares 40 32-mers, on either strand, with a row of the measured splits: "
         f"{corpus.get('removed_nt', 0):,} of {corpus.get('nt', 0):,} nt of the corpus, "
         f"{sites.get('dropped', 0):,} of {sites.get('rows', 0):,} DNase sites.\n"
+        f"{'' if unlabelled is None else _UNLABELLED.format(unlabelled)}"
     )
 
 
