@@ -457,7 +457,7 @@ def _md_tested(tasks: Sequence[TaskResult], published: bool) -> list[str]:
 def _md_baselines(run: RunResults) -> list[str]:
     lines = []
     if caption := text.baselines_caption(run):
-        lines += [f"### {text.BASELINES}", "", _md(caption), ""]
+        lines += [f"### {text.OTHER_MODELS}", "", _md(caption), ""]
     for task in run.tasks:
         if (table := baseline_table(task)) is not None:
             titles = [part for _, title, differs in table.columns for part in (title, "difference")[: 1 + differs]]

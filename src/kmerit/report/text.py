@@ -2170,8 +2170,8 @@ def test_set(run: RunResults) -> str:
     return "The whole test set" if is_whole else "The test set"
 
 
-BASELINES = "Baselines: how far simpler models get"
-"""The title of that."""
+OTHER_MODELS = "Baselines: how far other models get"
+"""The title of a model's baselines."""
 
 
 def baselines_caption(run: RunResults) -> str:
@@ -2179,11 +2179,14 @@ def baselines_caption(run: RunResults) -> str:
     known = [each for task in run.tasks if (found := task.metrics.baselines) is not None for each in found.baselines]
     if not known:
         return ""
-    parts = ["Recorded when the model was made, in metrics.json beside its weights; this run did not fit them again."]
+    parts = [
+        "Recorded when the model was made, in metrics.json beside its weights, with 95 % intervals; this run did not "
+        "fit them again."
+    ]
     if any(each.above for each in known):
         parts.append(
-            "Difference: this model less the baseline, on the same rows, with its 95 % interval. Where that lies above "
-            "0, this model is better."
+            "Difference: this model less the baseline, on the same rows. Where its interval lies above 0, this model "
+            "is better."
         )
     names = [each.name for each in known]
     if any(name.startswith("gapped k-mers (8, 5)") for name in names):
@@ -2200,8 +2203,8 @@ def baseline_rows(task: TaskResult) -> str:
         >>> from kmerit.report.load import Baselines, Cards, Choice, Hits, Info, Metrics, TaskResult
         >>> card = Baselines(data="mine", split="test", crop="200 nt, left", rows=80, this_run=False)
         >>> rest = (Choice(), (), (), (), (), Cards(), None, Hits())
-        >>> baseline_rows(TaskResult("mine", Info(), Metrics(test={"rows": 50.0}, baselines=card), *rest))[-70:]
-        'crop 200 nt, left. These are not the rows of this run: it measured 50.'
+        >>> baseline_rows(TaskResult("mine", Info(), Metrics(test={"rows": 50.0}, baselines=card), *rest))[-74:].strip()
+        "other rows than this run's, which measured 50: compare within this table."
     """
     card, measured = task.metrics.baselines, task.metrics
     if card is None or card.rows is None:
@@ -2214,10 +2217,11 @@ def baseline_rows(task: TaskResult) -> str:
     if measured.rows == card.rows:
         return (
             f"{text} This run measured as many rows, but this model's metrics differ, so take them for other rows than "
-            f"this run's."
+            f"this run's, and compare within this table."
         )
     sampled = "" if measured.rows_of_split is None else f" of {measured.rows_of_split:,}"
-    return f"{text} These are not the rows of this run: it measured {fixed(measured.rows, 0)}{sampled}."
+    own = f"{fixed(measured.rows, 0)}{sampled}"
+    return f"{text} These are other rows than this run's, which measured {own}: compare within this table."
 
 
 def no_baselines(run: RunResults) -> str:

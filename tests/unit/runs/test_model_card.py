@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 import kmerit as km
 from disturbing import inputs
 from helpers.small_run import write_experiment
-from kmerit.io.readers import write_sequences
 from kmerit.models.checkpoint import locate
 from kmerit.report.load import Metrics, read_run
 from kmerit.report.page import write_report
@@ -127,6 +127,8 @@ def test_a_bundled_model_stands_beside_its_baselines_on_the_same_rows(tmp_path: 
         assert "These are the rows that this run measured" in text
         assert "logistic regression on gapped k-mers (8, 5)" in text
         assert "Its teachers: the networks" in text
+    assert '<h3 id="baselines-title">Baselines: how far other models get</h3>' in html
+    assert "### Baselines: how far other models get\n" in markdown
     told = json.loads((locate("bundled:enhancer") / "metrics.json").read_text(encoding="utf-8"))
     numbers = [
         f"{each[name][end]:.3f}"
@@ -142,8 +144,8 @@ def test_of_some_test_sequences_the_card_is_of_other_rows(tmp_path: Path) -> Non
     (tmp_path / "run.toml").write_text(ENHANCER)
     km.run(tmp_path / "run.toml", tmp_path / "some", ["data.test_per_class=5"], until="evaluate")
     assert measured(tmp_path / "some")["baselines"]["this_run"] is False
-    html = write_report(tmp_path / "some").read_text(encoding="utf-8")
-    assert "These are not the rows of this run: it measured 10 of 729." in html
+    text = unescape(write_report(tmp_path / "some").read_text(encoding="utf-8"))
+    assert "These are other rows than this run's, which measured 10 of 729: compare within this table." in text
 
 
 @pytest.mark.slow
