@@ -127,6 +127,16 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     return str(table.to_markdown(index=False, disable_numparse=True, stralign=None))
 
 
+def baseline_text(name: str) -> str:
+    """Describe a baseline of a model, by the name that the model's metrics.json gives it.
+
+    Example:
+        >>> baseline_text("4-mers"), baseline_text("its teachers")
+        ('logistic regression on 4-mers', 'its teachers')
+    """
+    return f"logistic regression on {name}" if "-mers" in name and not name.startswith("ridge") else name
+
+
 def withheld(sequences: int, of: int, median: float, highest: float, tolerance: float) -> str:
     """Describe for how many sequences scores were withheld, and by how much they missed what they should add up to.
 

@@ -63,6 +63,7 @@ EXAMPLES: dict[str, Any] = {
     "kind": "copied",
     "code": "ends",
     "leaks": "task",
+    "problem": "The key 'model' is missing.",
 }
 RUNS: dict[str, Any] = {"first": "A", "second": "B", "before": "faithful", "after": "undecided"}
 BY_CODE: dict[str, dict[str, Any]] = {

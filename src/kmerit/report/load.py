@@ -158,6 +158,8 @@ class Note(Remark):
             ``no_ledger``: the entries of the ledger of these ``methods`` do not add up to the output.
             ``other_unit``: predictions are not compared with labels, which are in another unit than the ``label``
             that is explained of the ``model``.
+            ``baselines_unread``: the metrics.json beside the model's weights is not one that kmerit writes; ``problem``
+            is the first thing that is wrong with it.
     """
 
     CODES: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -166,6 +168,7 @@ class Note(Remark):
         "foreign_model": ("leaks",),
         "no_ledger": ("methods",),
         "other_unit": ("model", "label"),
+        "baselines_unread": ("problem",),
     }
 
 
@@ -195,6 +198,36 @@ class Interval(Artefact):
     high: float | None = None
 
 
+class Baseline(Artefact):
+    """A simpler model, by the card of the model that it is compared with.
+
+    ``metrics`` are its own, ``above`` those of the card's model less its own, on the same rows: ``accuracy`` and
+    ``auroc``, of a value ``r2`` and ``pearson``.
+    """
+
+    name: str = ""
+    metrics: dict[str, Interval] = {}
+    above: dict[str, Interval] = {}
+
+
+class Baselines(Artefact):
+    """What a model's own card (the ``metrics.json`` beside its weights) says of simpler models.
+
+    ``model`` are the metrics of the model itself on the card's rows: ``rows`` of them, of the ``split`` of the data set
+    ``data``, cut to ``crop``. ``this_run`` says whether they are the rows that the run measured: as many, and the
+    model's metrics are the same. Without baselines all is empty; ``unread`` says why a file was not understood.
+    """
+
+    data: str = ""
+    split: str = ""
+    crop: str = ""
+    rows: int | None = None
+    this_run: bool | None = None
+    model: dict[str, Interval] = {}
+    baselines: tuple[Baseline, ...] = ()
+    unread: Note | None = None
+
+
 class Metrics(Artefact):
     """``metrics.json``: how good the model is on the test set."""
 
@@ -204,6 +237,8 @@ class Metrics(Artefact):
     model: str = ""
     withheld: Note | None = None
     """Why nothing was measured."""
+    baselines: Baselines | None = None
+    """What the model's card says of simpler models; None where no run has looked."""
 
     @property
     def rows(self) -> int | None:

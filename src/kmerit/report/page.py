@@ -186,6 +186,7 @@ def _lay_out(run: RunResults, pictures: Mapping[str, str], explorations: Mapping
         counts=sorted({n for row in table for n in row.group.counts}),
         tested=measured_tasks,
         metric_titles=list(dict.fromkeys(metric.title for _, metrics in measured_tasks for metric in metrics)),
+        baseline_tables=[(task, each) for task in run.tasks if (each := table1.baseline_table(task)) is not None],
         rows_counted=lambda task: _counted(task.info.dropped),
         left_out=text.not_on_page(_left_out(explorations, packed)),
         old_names=text.old_names(_old_names(run, explorations)),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kmerit.formats import DASH, fixed, interval, markdown_table, percent, significant, span, tokens
+from kmerit.formats import DASH, baseline_text, fixed, interval, markdown_table, percent, significant, span, tokens
 from kmerit.report import load, text
 from kmerit.report.load import (
     RANDOM,
@@ -157,6 +157,49 @@ def test_metrics(task: TaskResult) -> list[Metric]:
     ]
 
 
+@dataclass(frozen=True)
+class BaselineRow:
+    """A model, or one of its baselines, by the model's card.
+
+    Attributes:
+        title: What it is.
+        metrics: Its metrics, by name.
+        above: Those of the model less its own; empty of the model itself.
+    """
+
+    title: str
+    metrics: Mapping[str, Interval]
+    above: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class BaselineTable:
+    """A model above its baselines.
+
+    Attributes:
+        columns: The name of each metric, its title, and whether differences are known.
+        rows: The model's first.
+    """
+
+    columns: tuple[tuple[str, str, bool], ...]
+    rows: tuple[BaselineRow, ...]
+
+
+def baseline_table(task: TaskResult) -> BaselineTable | None:
+    """Lay out a task's model and its baselines as the model's card gives them; None without baselines."""
+    card = task.metrics.baselines
+    if card is None or not card.baselines:
+        return None
+    rows = [BaselineRow("this model", card.model, {})]
+    rows += [BaselineRow(baseline_text(each.name), each.metrics, each.above) for each in card.baselines]
+    columns = [
+        (name, title, any(name in row.above for row in rows))
+        for name, title in METRICS.items()
+        if any(name in row.metrics for row in rows)
+    ]
+    return BaselineTable(tuple(columns), tuple(rows))
+
+
 def write_tables(run: RunResults, folder: Path) -> None:
     """Write ``table1.csv`` and ``table1.md`` into a run's folder."""
     write_text(folder / "table1.csv", table1_csv(run))
@@ -235,6 +278,7 @@ def table1_md(run: RunResults) -> str:
             "",
             *_md_tested(measured_tasks, run.published),
             "",
+            *_md_baselines(run),
         ]
     if run.published:
         out += [
@@ -408,6 +452,26 @@ def _md_tested(tasks: Sequence[TaskResult], published: bool) -> list[str]:
             for metric in test_metrics(task)
         ),
     )  # fmt: skip
+
+
+def _md_baselines(run: RunResults) -> list[str]:
+    lines = []
+    if caption := text.baselines_caption(run):
+        lines += [f"### {text.OTHER_MODELS}", "", _md(caption), ""]
+    for task in run.tasks:
+        if (table := baseline_table(task)) is not None:
+            titles = [part for _, title, differs in table.columns for part in (title, "difference")[: 1 + differs]]
+            cells = (
+                [_md(row.title), *(_md_number(numbers.get(name)) for name, _, differs in table.columns
+                                   for numbers in (row.metrics, row.above)[: 1 + differs])]
+                for row in table.rows
+            )  # fmt: skip
+            lines += [_md(text.baseline_rows(task)), "", *_md_table(("model", *map(_md, titles)), cells), ""]
+    return [*lines, _md(notes), ""] if (notes := text.no_baselines(run)) else lines
+
+
+def _md_number(number: Interval | None) -> str:
+    return DASH if number is None else f"{fixed(number.value)} {span(number.low, number.high)}".rstrip()
 
 
 def _md_entry(entry: Entry | None) -> str:

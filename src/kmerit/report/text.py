@@ -1127,6 +1127,10 @@ _NOTES: Mapping[str, Sentence] = {
     "other_unit": (
         "labels are in the unit of what a model was trained on, and {model} is not known to be trained on the {label}."
     ),
+    "baselines_unread": (
+        "the metrics.json beside the model's weights is not one that kmerit writes, so no baselines are shown. "
+        "{problem} Make the model with kmerit finetune, which writes one, or remove the file."
+    ),
     "foreign_model": lambda leaks: (
         "The model was trained elsewhere. "
         + {
@@ -2164,6 +2168,73 @@ def test_set(run: RunResults) -> str:
     """Give the title of that: the whole test set, or the test set where a task has only some of its sequences."""
     is_whole = all(task.metrics.rows_of_split is None for task in run.tasks)
     return "The whole test set" if is_whole else "The test set"
+
+
+OTHER_MODELS = "Baselines: how far other models get"
+"""The title of a model's baselines."""
+
+
+def baselines_caption(run: RunResults) -> str:
+    """Explain the tables of baselines; nothing where there are none."""
+    known = [each for task in run.tasks if (found := task.metrics.baselines) is not None for each in found.baselines]
+    if not known:
+        return ""
+    parts = [
+        "Recorded when the model was made, in metrics.json beside its weights, with 95 % intervals; this run did not "
+        "fit them again."
+    ]
+    if any(each.above for each in known):
+        parts.append(
+            "Difference: this model less the baseline, on the same rows. Where its interval lies above 0, this model "
+            "is better."
+        )
+    names = [each.name for each in known]
+    if any(name.startswith("gapped k-mers (8, 5)") for name in names):
+        parts.append("Gapped k-mers (8, 5): any 5 of 8 neighbouring letters.")
+    if "its teachers" in names:
+        parts.append("Its teachers: the networks whose answers this model learned to give, taken together.")
+    return " ".join(parts)
+
+
+def baseline_rows(task: TaskResult) -> str:
+    """Say which rows the numbers of a model's card are of, and whether they are those that this run measured.
+
+    Example:
+        >>> from kmerit.report.load import Baselines, Cards, Choice, Hits, Info, Metrics, TaskResult
+        >>> card = Baselines(data="mine", split="test", crop="200 nt, left", rows=80, this_run=False)
+        >>> rest = (Choice(), (), (), (), (), Cards(), None, Hits())
+        >>> baseline_rows(TaskResult("mine", Info(), Metrics(test={"rows": 50.0}, baselines=card), *rest))[-74:].strip()
+        "other rows than this run's, which measured 50: compare within this table."
+    """
+    card, measured = task.metrics.baselines, task.metrics
+    if card is None or card.rows is None:
+        return ""
+    crop = "not cropped" if card.crop == "none" else f"crop {card.crop}"
+    of = f" of {card.data}" if card.data else ""
+    text = f"{task.name}: {card.rows:,} {card.split} rows{of}, {crop}."
+    if card.this_run:
+        return f"{text} These are the rows that this run measured: as many, and this model's metrics are the same."
+    if measured.rows == card.rows:
+        return (
+            f"{text} This run measured as many rows, but this model's metrics differ, so take them for other rows than "
+            f"this run's, and compare within this table."
+        )
+    sampled = "" if measured.rows_of_split is None else f" of {measured.rows_of_split:,}"
+    own = f"{fixed(measured.rows, 0)}{sampled}"
+    return f"{text} These are other rows than this run's, which measured {own}: compare within this table."
+
+
+def no_baselines(run: RunResults) -> str:
+    """Say of which tasks' models no baselines are known, and how to get them; nothing where all are."""
+    found = {task.name: task.metrics.baselines for task in run.tasks if task.metrics.test}
+    notes = [f"{name}: {sentence(card.unread)}" for name, card in found.items() if card is not None and card.unread]
+    without = [name for name, card in found.items() if card is not None and not card.baselines and not card.unread]
+    if without:
+        notes.append(
+            f"No baselines (simpler models on the same rows) are recorded for the model of {join(without)}; "
+            f"kmerit finetune records them beside the classifiers that it trains."
+        )
+    return " ".join(notes)
 
 
 def withheld(run: RunResults) -> str:

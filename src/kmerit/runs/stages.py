@@ -22,6 +22,7 @@ from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.report.load import DEPARTURES, LEDGER, REFERENCE, REFERENCES, Note
 from kmerit.results import BOTH, Attribution, Outcomes, Problem, value_name
+from kmerit.runs.model_card import recorded_baselines
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
 from kmerit.store import Work, atomic_write, check_sources, source_sums, write_csv, write_json
@@ -106,6 +107,15 @@ class Job:
     def drawn(self) -> Drawn:
         """The rows of the task, read once."""
         return draw_rows(self)
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where the model lies; None of one that is in memory."""
+        from kmerit.models.checkpoint import locate
+
+        if self.table.model is None:
+            return self.folder / "model"
+        return None if self.table.model in self.models else locate(self.table.model, self.table.revision)
 
     def load_model(self, folder: Path | None = None) -> Model:
         """Load the model as the config says: from memory, from where it lies, or where the run has put its own.
@@ -823,7 +833,10 @@ def inspect(job: Job) -> None:
 
 
 def evaluate(job: Job) -> None:
-    """Predict the test split, or those of its sequences that the config asks for, and measure: the paper's 5.1."""
+    """Predict the test split, or those of its sequences that the config asks for, and measure: the paper's 5.1.
+
+    Beside the metrics stands what the model's own card says of simpler models.
+    """
     from kmerit.metrics import classification_metrics, regression_metrics
     from kmerit.uncertainty import locus_clusters
 
@@ -845,6 +858,9 @@ def evaluate(job: Job) -> None:
     withheld = {}
     if untrained is not None:
         withheld = {"withheld": asdict(Note("other_unit", {"model": untrained[0], "label": untrained[1]}))}
+    else:
+        folder = job.model_folder
+        about |= {"baselines": {} if folder is None else recorded_baselines(folder, metrics)}
     write_json(job.folder / "metrics.json", about | withheld)
 
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, Normalizer, StandardScaler
 
 from kmerit.errors import LabelError
-from kmerit.formats import fixed, interval, percent, significant
+from kmerit.formats import baseline_text, fixed, interval, percent, significant
 from kmerit.io.crops import Crop
 from kmerit.sequences import Floats, Int64, Sequences, kmers
 from kmerit.training.data import Splits
@@ -251,16 +251,6 @@ def metrics_table(measured: Mapping[str, Any]) -> dict[str, Any] | None:
         "columns": [f"{split}, {measured[split]['rows']:,} rows", *names],
         "rows": [[label, *(interval_text(entry[name]) for name in names)] for label, entry in rows.items()],
     }
-
-
-def baseline_text(name: str) -> str:
-    """Describe a baseline.
-
-    Example:
-        >>> baseline_text("4-mers"), baseline_text("its teachers")
-        ('logistic regression on 4-mers', 'its teachers')
-    """
-    return f"logistic regression on {name}" if "-mers" in name and not name.startswith("ridge") else name
 
 
 def interval_text(entry: Mapping[str, float | None]) -> str:

@@ -333,6 +333,7 @@ def measure(
     """
     result: dict[str, Any] = {
         "model": folder.name,
+        "data": splits.name,
         "crop": card.crop_text(splits.crop),
         "split": splits.sizes,
         "dropped": splits.dropped,

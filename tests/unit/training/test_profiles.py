@@ -11,8 +11,8 @@ import torch
 
 import kmerit as km
 from kmerit.errors import ConfigError, LabelError, LengthError
+from kmerit.formats import baseline_text
 from kmerit.training import finetune
-from kmerit.training.card import baseline_text
 from kmerit.training.finetuning import _loss
 from kmerit.training.learner import learner
 from kmerit.training.profiles import SmallEnformer
