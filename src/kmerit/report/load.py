@@ -270,7 +270,8 @@ class Compared(Artefact):
 class Card(Artefact):
     """One method's verdict on one class.
 
-    The excess is over the deciding control that it comes closest to, in logits, ``low`` to ``high`` its band.
+    The excess is over the deciding control whose band begins lowest (of what is worse: ends highest), in logits;
+    ``low`` to ``high`` is that band.
     """
 
     method: str = ""

@@ -435,8 +435,9 @@ def rule(link: Link = _unlinked, values: Iterable[str] = ()) -> str:
         f"of its {link('excess', 'excess')} over the {link('controls', 'control')} shifted, clump and other all lie "
         "above 0, worse than its controls if all lie below 0, no better than its controls if all lie within 10 % of "
         "what exact in-silico mutagenesis reaches over them, and undecided otherwise. A band holds for all methods, "
-        f"classes and deciding controls of a task at once. {basis} Excess: over the deciding control that the method "
-        f"comes closest to, in {unit}, with its band; sd: the same in standard deviations over sequences."
+        f"classes and deciding controls of a task at once. {basis} Excess: over the deciding control whose band begins "
+        f"lowest (of what is worse: ends highest), in {unit}, with that band; sd: the same in standard deviations over "
+        f"sequences."
     )
 
 

@@ -949,8 +949,7 @@ class Verdict:
             lie inside their margins, else ``undecided``.
         beyond: The second answer, of what is faithful: whether the band over ``context`` lies above 0, too. None where
             it was not asked or could not be.
-        control: The deciding control that the method comes closest to (if worse: the one that it comes closest to from
-            below).
+        control: The deciding control whose band begins lowest (if worse: ends highest).
         excess: The excess over that control, in logits.
         low: Of its band, which holds over all methods, classes and deciding controls of the card at once.
         high: Of its band.
