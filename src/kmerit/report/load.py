@@ -199,7 +199,7 @@ class Interval(Artefact):
 
 
 class Baseline(Artefact):
-    """A simpler model, by the card of the model that it is compared with.
+    """A model to compare with, by the card of the one that is compared.
 
     ``metrics`` are its own, ``above`` those of the card's model less its own, on the same rows: ``accuracy`` and
     ``auroc``, of a value ``r2`` and ``pearson``.
@@ -211,7 +211,7 @@ class Baseline(Artefact):
 
 
 class Baselines(Artefact):
-    """What a model's own card (the ``metrics.json`` beside its weights) says of simpler models.
+    """What a model's own card (the ``metrics.json`` beside its weights) says of models to compare with.
 
     ``model`` are the metrics of the model itself on the card's rows: ``rows`` of them, of the ``split`` of the data set
     ``data``, cut to ``crop``. ``this_run`` says whether they are the rows that the run measured: as many, and the
@@ -238,7 +238,7 @@ class Metrics(Artefact):
     withheld: Note | None = None
     """Why nothing was measured."""
     baselines: Baselines | None = None
-    """What the model's card says of simpler models; None where no run has looked."""
+    """What the model's card says of models to compare with; None where no run has looked."""
 
     @property
     def rows(self) -> int | None:

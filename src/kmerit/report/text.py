@@ -2232,7 +2232,7 @@ def no_baselines(run: RunResults) -> str:
     without = [name for name, card in found.items() if card is not None and not card.baselines and not card.unread]
     if without:
         notes.append(
-            f"No baselines (simpler models on the same rows) are recorded for the model of {join(without)}; "
+            f"No baselines (other models on the same rows) are recorded for the model of {join(without)}; "
             f"kmerit finetune records them beside the classifiers that it trains."
         )
     return " ".join(notes)

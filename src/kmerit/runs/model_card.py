@@ -1,4 +1,4 @@
-"""What a model's own card says of simpler models, for those who read what a run measured."""
+"""What a model's own card says of models to compare with, for those who read what a run measured."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Card(BaseModel):
 
 
 def recorded_baselines(folder: Path, measured: Mapping[str, Any]) -> Tree:
-    """Read what a model's card says of simpler models, and find out whether it is of the rows that were measured.
+    """Read the baselines of a model's card, and find out whether they are of the rows that were measured.
 
     Args:
         folder: The model's, with the file ``metrics.json`` of `kmerit finetune` or without.

@@ -835,7 +835,7 @@ def inspect(job: Job) -> None:
 def evaluate(job: Job) -> None:
     """Predict the test split, or those of its sequences that the config asks for, and measure: the paper's 5.1.
 
-    Beside the metrics stands what the model's own card says of simpler models.
+    Beside the metrics stand the baselines of the model's own card.
     """
     from kmerit.metrics import classification_metrics, regression_metrics
     from kmerit.uncertainty import locus_clusters

@@ -1,4 +1,4 @@
-"""What a model's own card says of simpler models stands beside what a run measured, and never gets in its way."""
+"""The baselines of a model's own card stand beside what a run measured, and never get in its way."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_without_baselines_a_line_says_how_to_get_them(tmp_path: Path, tiny_chec
     km.run(config, tmp_path / "run", KEYS, until="evaluate")
     assert measured(tmp_path / "run")["baselines"] == {}
     for text in shown(tmp_path / "run"):
-        assert "No baselines (simpler models on the same rows) are recorded for the model of mine; kmerit fine" in text
+        assert "No baselines (other models on the same rows) are recorded for the model of mine; kmerit fine" in text
         assert "difference" not in text
 
 
