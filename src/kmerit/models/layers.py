@@ -43,21 +43,14 @@ class Matrix:
 
     def gelu(self, x: Tensor, bias: Tensor) -> Tensor:
         """GELU of the product."""
-        if self._fits(x):
+        if _GELU_WITHIN and self._fits(x):
             return _product(x, self._packed, bias, "gelu")
-        return F.gelu(F.linear(x, self.values, bias))
+        y = self(x, bias)
+        return torch.ops.aten.gelu_(y) if torch.is_inference_mode_enabled() else F.gelu(y)
 
     def plus(self, x: Tensor, bias: Tensor, other: Tensor) -> Tensor:
         """The product plus ``other``."""
-        if self._fits(x):
-            return _product_with(x, other, self._packed, bias, "add")
-        return F.linear(x, self.values, bias).add_(other)
-
-    def times(self, x: Tensor, other: Tensor) -> Tensor:
-        """The product, without a bias, times ``other``."""
-        if self._fits(x):
-            return _product_with(x, other, self._packed, None, "mul")
-        return F.linear(x, self.values).mul_(other)
+        return self(x, bias).add_(other)  # a pass of its own: a packed product takes longer over a sum
 
     def _fits(self, x: Tensor) -> bool:
         return (
@@ -122,6 +115,8 @@ class Linear:
 
 _CAN_PACK: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
 """Whether this build of torch has the products that torch.compile makes of linear layers on a processor."""
+_GELU_WITHIN: bool = torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether a packed product takes GELU along: without AVX-512 a pass of its own is faster."""
 Products = Literal["packed", "plain"]
 _making: ContextVar[Products | None] = ContextVar("making", default=None)
 
@@ -153,11 +148,6 @@ def making(kind: Products, *, unless_chosen: bool = False) -> Iterator[None]:
 
 def _product(x: Tensor, packed: Tensor, bias: Tensor | None, then: str) -> Tensor:
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, then, [], "none")
-    return y
-
-
-def _product_with(x: Tensor, other: Tensor, packed: Tensor, bias: Tensor | None, operation: str) -> Tensor:
-    y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, bias, operation)
     return y
 
 

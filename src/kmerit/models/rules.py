@@ -139,7 +139,7 @@ class Chefer(CheferShared):
         else:
             double = layer.magnitude.plus(size, 2 * EPSILON - layer.bias, y)
             half = torch.div(r, F.threshold(double, 2 * EPSILON, torch.inf, inplace=True), out=double)  # 0 where z is 0
-        return layer.backward.times(half, x).add_(layer.magnitude_backward.times(half, size))
+        return layer.backward(half).mul_(x).addcmul_(layer.magnitude_backward(half), size)
 
     def add(self, a: Tensor, b: Tensor, y: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """In proportion to the summands, then rescaled so that each sequence's shares are of one sign and sum to r."""

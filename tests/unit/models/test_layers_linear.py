@@ -27,18 +27,19 @@ def products(layer: Linear, x: Tensor, y: Tensor, r: Tensor) -> list[tuple[Tenso
         (layer.gelu(x), F.gelu(x64 @ w.T + b)),
         (layer.plus(x, y), x64 @ w.T + b + y64),
         (layer.backward(r), r64 @ w),
-        (layer.backward.times(r, x), r64 @ w * x64),
         (layer.magnitude(x), x64 @ w.abs().T),
-        (layer.magnitude_backward.times(r, x), r64 @ w.abs() * x64),
+        (layer.magnitude_backward(r), r64 @ w.abs()),
     ]
 
 
 @pytest.mark.parametrize("packed", [pytest.param(True, marks=needs_packing), False])
+@pytest.mark.parametrize("gelu_within", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1), (1,), (3, 1), (2, 7)])
 def test_products_are_what_they_say(
-    layer: Linear, packed: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    layer: Linear, packed: bool, gelu_within: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers, "_CAN_PACK", packed)
+    monkeypatch.setattr(layers, "_GELU_WITHIN", gelu_within)
     x, y, r = torch.randn(*shape, 32), torch.randn(*shape, 48), torch.randn(*shape, 48)
     with torch.inference_mode():
         for result, expected in products(layer, x, y, r):
