@@ -478,7 +478,8 @@ def _table(sequences: Sequences, dictionary: bool) -> pa.Table:
         # 'value' keeps whole numbers that are values from being read as classes.
         labels = pa.array(sequences.labels) if sequences.outputs is None else None
         if sequences.classes is not None and (dictionary or not any(map(is_number, sequences.classes))):
-            labels = pa.DictionaryArray.from_arrays(labels, pa.array(sequences.classes, pa.string()))
+            ordered = any(map(is_number, sequences.classes))  # so that numbers are read back as names, in this order
+            labels = pa.DictionaryArray.from_arrays(labels, pa.array(sequences.classes, pa.string()), ordered=ordered)
             labels = labels if dictionary else labels.dictionary_decode()
         if labels is None:
             columns |= {name: pa.array(sequences.labels[:, j]) for j, name in enumerate(sequences.outputs or ())}

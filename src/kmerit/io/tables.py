@@ -28,6 +28,7 @@ from kmerit.io.files import (
     assemble,
     distinct_names,
     encode_blocks,
+    is_number,
     listed,
     log_lower,
     parse_labels,
@@ -290,7 +291,8 @@ def with_class_names(table: pa.Table, names: Mapping[str, Sequence[str]] | None 
         if numbers.null_count == size:
             table = table.remove_column(at)
         else:
-            column_of_names = pa.DictionaryArray.from_arrays(numbers, pa.array(list(classes), pa.string()))
+            names_of_column = pa.array(list(classes), pa.string())
+            column_of_names = pa.DictionaryArray.from_arrays(numbers, names_of_column, ordered=True)
             table = table.set_column(at, column, column_of_names)
     return table
 
@@ -465,12 +467,17 @@ def _cell(where: Where, column: str, row: int) -> str:
 def _label(
     table: pa.Table, column: str, where: Where, source: str, classes: Sequence[str] | None
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Read labels; a dictionary of names (a ClassLabel, a categorical) has its own order."""
+    """Read labels; a dictionary of names (a ClassLabel, a categorical) has its own order.
+
+    One of numbers that is not said to be ordered is read as text is: programs list them as they met them.
+    """
     import pyarrow as pa
 
     values = table.column(column)
     has_names = pa.types.is_dictionary(values.type) and str(values.type.value_type) in ("string", "large_string")
     whole = values.unify_dictionaries().combine_chunks() if has_names else None
+    if whole is not None and not whole.type.ordered and all(map(is_number, whole.dictionary.drop_null().to_pylist())):
+        whole = None
     if classes is not None or whole is None or whole.dictionary.null_count:
         regression = column.strip().lower() == "value"
         return read_labels(_cells(table, column, source), where, source, regression=regression, classes=classes)

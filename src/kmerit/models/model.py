@@ -548,8 +548,9 @@ class Model:
     def numbered(self, sequences: Sequences) -> Sequences:
         """Number labels that are names as this model numbers its classes.
 
-        A model that does not name its classes (``LABEL_0``, ...) takes those of the sequences in their order; that is
-        logged. Of sequences with several labels or values, a task of one (see `task`) takes its own.
+        A model that does not name its classes (``LABEL_0``, or ``0``, ...) takes those of the sequences in their order,
+        unless they are called alike; that is logged. Of sequences with several labels or values, a task of one (see
+        `task`) takes its own.
 
         Raises:
             LabelError: A label is not one of the model's classes.
@@ -566,7 +567,8 @@ class Model:
         if sequences.classes is None or self.problem is not Problem.CLASSES:
             return sequences
         nameless = all(label in (f"LABEL_{i}", str(i)) for i, label in enumerate(self.labels))
-        if nameless and len(sequences.classes) <= self.n_classes:
+        alike = set(sequences.classes) <= set(self.labels)
+        if nameless and not alike and len(sequences.classes) <= self.n_classes:
             order = ", ".join(f"{i} {name}" for i, name in enumerate(sequences.classes))
             _LOG.warning(f"{self.name} does not name its classes; they are taken to be {order}.")
             return sequences

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from helpers.text_files import write
@@ -83,6 +84,21 @@ class TestNamedLabels:
         kinds = pd.Categorical(["low", "high", "low"], categories=["low", "high"])
         pd.DataFrame({"seq": ["AC", "GT", "TT"], "label": kinds}).to_parquet(tmp_path / "x.parquet")
         assert labels(read_sequences(tmp_path / "x.parquet")) == [0, 1, 0]
+
+    @pytest.mark.parametrize("cells", [["1", "0", "1"], ["1", "1", "1"], ["2", "1", "2"]])
+    def test_numbers_that_a_program_listed_as_it_met_them_are_numbers(self, tmp_path: Path, cells: list[str]) -> None:
+        column = pa.array(cells).dictionary_encode()
+        pq.write_table(pa.table({"seq": ["AC", "GT", "TT"], "label": column}), tmp_path / "x.parquet")
+        sequences = read_sequences(tmp_path / "x.parquet")
+        assert (labels(sequences), sequences.classes) == ([int(cell) for cell in cells], None)
+
+    def test_numbers_in_an_order_of_their_own_are_names(self, tmp_path: Path) -> None:
+        kinds = pd.Categorical(["1", "0", "1"], categories=["1", "0"], ordered=True)
+        pd.DataFrame({"seq": ["AC", "GT", "TT"], "label": kinds}).to_parquet(tmp_path / "x.parquet")
+        sequences = read_sequences(tmp_path / "x.parquet")
+        write_sequences(sequences, tmp_path / "y.parquet")
+        for each in (sequences, read_sequences(tmp_path / "y.parquet")):
+            assert (labels(each), each.classes) == ([0, 1, 0], ("1", "0"))
 
     def test_class_labels_of_a_data_set(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         import datasets

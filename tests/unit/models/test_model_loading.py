@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,11 @@ def test_words_that_no_sequence_yields_may_follow_the_kmers(folder: Path) -> Non
     (folder / "vocab.txt").write_text(vocabulary.rstrip() + "\nAAAA\n")
     with pytest.raises(CheckpointError, match="no further one as number 4101; got AAAA"):
         km.load_model(folder)
+
+
+@pytest.mark.parametrize("names", [("0", "1"), ("LABEL_0", "LABEL_1")])
+def test_classes_that_are_called_as_the_models_are_these(folder: Path, names: tuple[str, str]) -> None:
+    change_config(folder, id2label=dict(enumerate(names)))
+    two = replace(km.Sequences.from_strings(["ACGTACGT", "ACGTACGA"], labels=[0, 1]), classes=names[::-1])
+    sequences = km.load_model(folder).numbered(two)
+    assert (np.asarray(sequences.labels).tolist(), sequences.classes) == ([1, 0], names)
