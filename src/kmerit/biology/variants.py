@@ -847,11 +847,18 @@ def _width(model: Model) -> int:
 
 def _check_request(request: _Request, width: int | None, places: Sequence[Locus] | None) -> None:
     """Refuse what the model or a method cannot do, before anything is read."""
-    lengths = [width] if width is not None else sorted({locus.end - locus.start for locus in places or ()})
-    if not lengths or min(lengths) < 1:
+    names = {locus.end - locus.start: str(locus) for locus in places or ()}
+    lengths = [width] if width is not None else sorted(names)
+    if not lengths or lengths[0] < 1:
         raise UsageError(f"length: expected windows of at least 1 nt, got {lengths[0] if lengths else 'no window'}.")
-    draws = np.random.default_rng(0)
-    probe = _sequences([draws.integers(0, 4, lengths[-1]).astype(np.int8)])
+    if names and lengths[0] < request.model.shortest:
+        raise UsageError(
+            f"windows: {names[lengths[0]]} has {lengths[0]} nt; {request.model.family} needs at least "
+            f"{request.model.shortest}. Leave such windows out."
+        )
+    draws, extremes = np.random.default_rng(0), sorted({lengths[0], lengths[-1]})
+    windows = [draws.integers(0, 4, length).astype(np.int8) for length in extremes]
+    probe = _sequences(windows, [names.get(length, "the window") for length in extremes])
     request.model.check(probe)
     fixed_target(request.model, probe, request.target)
     check_methods(request.model, probe, request.methods, request.target)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import kmerit as km
-from kmerit.errors import FormatError, RunError, RunMismatch, SequenceError, TargetError, UsageError
+from kmerit.errors import FormatError, LengthError, RunError, RunMismatch, SequenceError, TargetError, UsageError
 from kmerit.io.genome import Genome
 from kmerit.io.vcf import BgzipWriter
 from kmerit.sequences import decode
@@ -174,7 +174,7 @@ def test_what_is_said_and_what_is_refused(
 
 
 def test_windows_of_a_reader_and_their_strand(
-    model: km.Model, genome: Path, write: Callable[..., Path], tmp_path: Path
+    model: km.Model, genome: Path, write: Callable[..., Path], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     bed = tmp_path / "w.bed"
     bed.write_text("chr1\t280\t320\tminus\t0\t-\nchr1\t290\t330\tplus\t0\t+\n")
@@ -194,6 +194,14 @@ def test_windows_of_a_reader_and_their_strand(
         assert table["alt_logit"][3] == pytest.approx(logit(model, reverse(with_gap), both=False))
     with pytest.raises(SequenceError, match="windows: 'seq0' has no locus"):
         km.variants(model, write(*rows), genome, target="on", windows=[CHR1[:40]])
+    other = tmp_path / "other.bed"
+    other.write_text(bed.read_text() + "chr1\t281\t283\tshort\t0\t+\n")
+    others = km.read_sequences(other, genome=genome)
+    with pytest.raises(LengthError, match=r"'chr1:281-283:\+' has 2 nt; the wrapped module takes exactly 40"):
+        km.variants(model, write(*rows), genome, target="on", windows=others)
+    words = km.load_model(str(tiny_checkpoint))
+    with pytest.raises(UsageError, match=r"windows: chr1:281-283:\+ has 2 nt; dnabert needs at least .*\. Leave such"):
+        km.variants(words, write(*rows), genome, target=1, windows=others)
     with pytest.raises(UsageError, match="windows have their own lengths"):
         km.variants(model, write(*rows), genome, target="on", windows=windows, length=40)
 
