@@ -217,7 +217,10 @@ def _descriptions(
             field.pop("locus", None)
         cells = split_locus(field["locus"]) if "locus" in field else None
         if field.get("locus", ".") != "." and cells is None:
-            raise FormatError(f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}.")
+            raise FormatError(
+                f"{where(row)}: expected locus=chrom:start-end:strand, found {short(field['locus'])}. Correct it, or "
+                f"read without coordinates: --ignore-coordinates (coordinates=False)."
+            )
         loci.append(None if cells is None else parse_locus(cells, where(row)))
         located = located or "locus" in field
         for key, each in values.items():

@@ -94,7 +94,11 @@ def test_soft_masked_letters_are_read_and_said_or_refused(tmp_path: Path, caplog
         (">a label=1\nAC\n>b\nAC\n", LabelError, "line 3: the label is missing"),
         (">a label=1\nAC\n>b label=promoter\nAC\n", LabelError, "line 3: expected a number as label, found 'promoter'"),
         (">a label=1\nAC\n>b value=2\nAC\n", LabelError, "headers have label= and value="),
-        (">a locus=chr1\nAC\n", FormatError, "line 1: expected locus=chrom:start-end:strand, found 'chr1'"),
+        (
+            ">a locus=chr1\nAC\n",
+            FormatError,
+            "line 1: expected locus=chrom:start-end:strand, found 'chr1'. Correct it, or read without coordinates: --",
+        ),
         (">a locus=chr1:9-3\nAC\n", FormatError, "line 1: expected chromosome, start < end"),
         (f">a\nAC\n>b locus=chr1:5-{10**30}\nAC\n", FormatError, "line 3: expected locus=chrom:start-end:strand"),
         (">a locus=x:1-3 locus=y:1-3\nAC\n", FormatError, "line 1: the header says label=, value= or locus= twice"),
