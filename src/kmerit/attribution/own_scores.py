@@ -29,6 +29,8 @@ OwnScores: TypeAlias = Any
 nucleotide, or a dict of such by method."""
 ARRAYS = (".npy", ".npz")
 """Suffixes of files that hold such arrays."""
+_NUMPY = (b"\x93NUMPY", b"PK")
+"""How such files begin."""
 TABLES = (".csv", ".tsv")
 """Suffixes of tables with a row for each nucleotide."""
 OWN_FILES = f"Own scores: {', '.join((*ARRAYS, *TABLES))}."
@@ -91,6 +93,8 @@ def own_scores(
     model = model if tiles is None else replace(model, tiles=tiles)
     model.check(sequences)
     if isinstance(scores, str | os.PathLike):
+        if os.path.isfile(scores) and not is_file_of_own(scores):
+            raise FormatError(f"{scores}: no file of own scores. {OWN_FILES} Scores of kmerit: km.read_attributions.")
         scores = read_table(scores) if _suffix(scores) in TABLES else read_arrays(scores)
     by_method = _named_methods(scores, sequences, method)
     arrays = {name: _matrix(name, values, sequences) for name, values in by_method.items()}
@@ -200,11 +204,13 @@ def _suffix(path: str | os.PathLike[str]) -> str:
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table of scores, a row for each nucleotide, from a CSV or TSV file, plain or compressed.
 
+    Columns without a name, such as the index that pandas writes, play no part.
+
     Raises:
         FormatError: It is none, lacks a column, or has a cell that is no number; with its line.
     """
     cells, where = read_csv(Path(path), "," if _suffix(path) == ".csv" else "\t")
-    table: pd.DataFrame = cells.to_pandas()
+    table: pd.DataFrame = cells.select([name for name in cells.column_names if name.strip()]).to_pandas()
     if not is_table(table):
         raise FormatError(
             f"{path}: expected a row for each nucleotide: columns name, position (from 0), and one of scores for each "
@@ -237,6 +243,9 @@ def read_arrays(path: str | os.PathLike[str]) -> OwnScores:
     """
     try:
         with Path(path).open("rb") as file:
+            if not file.read(6).startswith(_NUMPY):
+                raise ValueError("it does not begin as one; unpack it if it is compressed")
+            file.seek(0)
             archive: Any = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 return archive

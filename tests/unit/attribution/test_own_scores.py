@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import pickle
 import shutil
 import sys
@@ -342,6 +343,19 @@ def test_files_of_arrays(model: Any, sequences: km.Sequences, values: list[Any],
     for name in ("broken.npz", "objects.npy", "nowhere.npy"):
         with pytest.raises(FormatError, match=name):
             read_arrays(tmp_path / name)
+    (tmp_path / "packed.npy.gz").write_bytes(gzip.compress((tmp_path / "one.npy").read_bytes()))
+    pd.DataFrame({"name": ["seq0"], "position": [0], "score": [1.0]}).to_parquet(tmp_path / "table.parquet")
+    for name, message in (("packed.npy.gz", "unpack it if it is compressed"), ("table.parquet", "Own scores: .npy, ")):
+        with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
+            km.own_scores(model, sequences, tmp_path / name)
+
+
+def test_the_index_of_a_table_is_no_method(
+    model: Any, sequences: km.Sequences, values: list[Any], tmp_path: Path
+) -> None:
+    km.own_scores(model, sequences, {"mine": values}).to_frame().to_csv(tmp_path / "mine.csv")
+    assert list(read_scores([tmp_path / "mine.csv"])) == ["mine"]
+    assert list(km.own_scores(model, sequences, tmp_path / "mine.csv")) == ["mine"]
 
 
 def test_they_are_kept_exported_and_drawn(
