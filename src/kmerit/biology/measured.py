@@ -63,7 +63,7 @@ def partial_spearman(weights: Floats, predictions: Floats, effect: Floats, other
         others: ``[row, covariate]``, without a constant.
 
     Returns:
-        ``[resample, column]``; NaN where a column has no spread left.
+        ``[resample, column]``; NaN where a column has no spread left, or lacks a value.
 
     Example:
         >>> x = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
@@ -91,7 +91,8 @@ def partial_spearman(weights: Floats, predictions: Floats, effect: Floats, other
         mine, _, my_rest = freed(column)
         moments = (weights * mine) @ design
         shared = (weights * mine * ranks).sum(axis=1) - (moments * through).sum(axis=1)
-        columns.append(np.clip(shared / np.sqrt(rest * my_rest), -1, 1))
+        correlations = np.clip(shared / np.sqrt(rest * my_rest), -1, 1)
+        columns.append(np.where(np.isfinite(column).all(), correlations, np.nan))
     return np.stack(columns, axis=1)
 
 
@@ -232,7 +233,7 @@ def judge_element(
         "judges": low > 0,
         "reason": "" if low > 0 else "ism_disagrees",
         "ceiling": _ceiling(assays, [rows for rows, _ in levels], seed) if null else float("nan"),
-        "null_high": float(np.nanquantile(nulls[ISM], 0.95)) if null else float("nan"),
+        "null_high": _quantiles(nulls[ISM], 0.95)[0] if null else float("nan"),
         "blocks": count,
         "methods": {},
     }
@@ -240,7 +241,7 @@ def judge_element(
         base = means_of[f"{ISM}, by position" if name in per_position else ISM]
         gap = means_of[name] - base
         lower, upper, error = _interval(gap, present)
-        null_low, null_high = np.nanquantile(nulls[name], [0.025, 0.975]) if null else (np.nan, np.nan)
+        null_low, null_high = _quantiles(nulls[name], 0.025, 0.975) if null else (np.nan, np.nan)
         result["methods"][name] = {
             "level": "position" if name in per_position else "substitution",
             "correlation": float(means_of[name][0]),
@@ -249,14 +250,20 @@ def judge_element(
             "low": lower,
             "high": upper,
             "error": error,
-            "null_low": float(null_low),
-            "null_high": float(null_high),
+            "null_low": null_low,
+            "null_high": null_high,
         }
     return result
 
 
+def _quantiles(values: Floats, *shares: float) -> list[float]:
+    """Give quantiles of the finite values; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return np.quantile(finite, shares).tolist() if finite.size else [float("nan")] * len(shares)
+
+
 def _interval(values: Floats, blocks: Int64, level: float = 0.95) -> tuple[float, float, float]:
-    """Return the interval of what was observed: low, high, standard error.
+    """Return the interval of what was observed: low, high, standard error; NaN where nothing was.
 
     Few blocks are drawn, so the quantiles are Student's, and the error is the larger one of bootstrap and jackknife.
     Neighbouring blocks are not independent where effects or noise reach over their border: where their influences on
@@ -270,6 +277,8 @@ def _interval(values: Floats, blocks: Int64, level: float = 0.95) -> tuple[float
     from scipy.stats import t
 
     count, observed = blocks.size, float(values[0])
+    if not np.isfinite(observed):
+        return float("nan"), float("nan"), float("nan")
     influence = np.nan_to_num(observed - values[1 : count + 1])
     jackknife = ((count - 1) / count * float((influence**2).sum())) ** 0.5
     bootstrap = float(np.nanstd(values[count + 1 :], ddof=1)) * (count / (count - 1)) ** 0.5
@@ -495,7 +504,7 @@ class Measured(Tables):
         methods: A row per element and method: its ``correlation``, that of ``ism`` in the same rows, the ``difference``
             with its interval, and the 95 % range of the correlation under the null. ``level`` says whether
             substitutions are compared, or means over those of a position. Rows of elements that do not judge are there,
-            too.
+            too. NaN where scores of measured positions are withheld or missing, or all are equal.
         pooled: A row per method: the difference over the elements that judge, by random effects, and ``tau2``.
         assays: A row per assay: its substitutions, and the rows of the table that take no part, by reason.
         settings: What determined all of it.
@@ -677,6 +686,7 @@ class Judgement(Remark):
         "few_blocks": ("names", "needed"),
         "letter_missing": ("names",),
         "no_effects": ("names",),
+        "no_result": ("method", "names"),
         "below": ("method", "value", "low", "high", "elements", "tau2"),
         "above": ("method", "value", "low", "high", "elements", "tau2"),
         "undecided": ("method", "value", "low", "high", "elements", "tau2"),
@@ -703,6 +713,9 @@ def judgements(result: Measured) -> list[Judgement]:
             more = {"needed": _FEWEST} if reason == "few_blocks" else {}
             remarks.append(Judgement(reason, {"names": names, **more}))
     for row in result.pooled.to_dict("records"):
+        own = result.methods[(result.methods["method"] == row["method"]) & result.methods["judges"].astype(bool)]
+        if names := own.loc[own["difference"].isna(), "element"].tolist():
+            remarks.append(Judgement("no_result", {"method": row["method"], "names": names}))
         if row["elements"]:
             value, low, high, tau2 = (float(row[name]) for name in ("value", "low", "high", "tau2"))
             remarks.append(

@@ -1471,6 +1471,7 @@ _JUDGEMENTS: dict[str, Sentence] = {
     "few_blocks": "Cannot judge: {names:list}. An interval needs {needed} blocks of 10 nucleotides with effects.",
     "letter_missing": "Cannot judge: {names:list}. The construct has letters that no row of the table names.",
     "no_effects": "Cannot judge: {names:list}. No row has an effect that can be used.",
+    "no_result": "{method} has no result in {names:list}: there scores are withheld or missing, or all are equal.",
     "below": _pooled("{} agrees with the measured effects less than in-silico mutagenesis"),
     "above": _pooled("{} agrees with the measured effects more than in-silico mutagenesis"),
     "undecided": _pooled("No difference between {} and in-silico mutagenesis is shown"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,12 @@ from scipy.stats import rankdata, spearmanr
 from statsmodels.api import OLS
 
 import kmerit as km
+from kmerit.attribution.method import Batch, NucleotideScores
 from kmerit.biology.measured import (
     ISM,
     Predictions,
     _interval,
+    _Request,
     judge_element,
     judgements,
     partial_spearman,
@@ -142,8 +146,6 @@ def test_windows_and_flanks(model: km.Model) -> None:
     long, short = (rng.integers(0, 4, size).astype(np.int8) for size in (150, 100))
     left, right = ("".join(rng.choice(list("ACGT"), 10)) for _ in range(2))
     request = {"strands": "forward", "resamples": 100, "flanks": (left, right)}
-    from kmerit.biology.measured import _Request
-
     result = _Request(model, (), {}, 0, LENGTH, (left, right), 3, "forward", 0)
     whole = exact(model, np.array(["ACGT".index(c) for c in left + decode(short) + right]))
     assert result.predict(short).ism == pytest.approx(whole[10:110])
@@ -168,8 +170,6 @@ def test_both_strands_and_methods_that_score_substitutions() -> None:
     promoter = km.load_model("bundled:promoter")
     rng = np.random.default_rng(4)
     bases = rng.integers(0, 4, 30).astype(np.int8)
-    from kmerit.biology.measured import _Request
-
     result = _Request(promoter, ("ism_first_order",), {}, 1, None, ("", ""), 1, "both", 0)
     predicted = result.predict(bases)
     text = decode(bases)
@@ -229,6 +229,39 @@ def test_what_cannot_judge(model: km.Model) -> None:
     assert repr(result) == "<Measured: 0 of 2 elements judge 0 methods>"
     assert [each.code for each in judgements(result)] == ["none_judges", "few_blocks", "letter_missing"]
     assert "No element of 2 can judge" in measured_page(result)
+
+
+def test_what_lacks_scores_has_no_result(model: km.Model) -> None:
+    rng = np.random.default_rng(6)
+    bases = rng.integers(0, 4, LENGTH).astype(np.int8)
+    truth = exact(model, bases)
+    gap = np.where(np.arange(LENGTH) == 70, np.nan, 1.0)
+    predictions = {"one": Predictions(truth, {"whole": truth, "gap": truth * gap[:, None], "equal": np.ones(LENGTH)})}
+    judged = judge_element([assay(bases, truth + rng.normal(size=truth.shape) * truth.std())], predictions)
+    for name in ("gap", "equal"):
+        row = judged["methods"][name]
+        assert np.isnan([row[key] for key in ("correlation", "difference", "low", "high", "error")]).all()
+        assert row["ism"] > 0.3
+    assert np.isnan(judged["methods"]["equal"]["null_high"])
+    assert judged["methods"]["whole"]["correlation"] == pytest.approx(judged["ism"])
+
+
+def test_scores_that_are_withheld_in_one_window_are_no_result_and_this_is_said(model: km.Model) -> None:
+    rng = np.random.default_rng(7)
+    bases = rng.integers(0, 4, LENGTH + 30).astype(np.int8)
+
+    def ask(batch: Batch, options: Mapping[str, Any]) -> NucleotideScores:
+        scores = np.random.default_rng(0).random(batch.bases.shape)
+        scores[0] = np.nan
+        return NucleotideScores(scores)
+
+    some = km.Method("some", "withheld in one window", "none", signed=True, cost=0, ask=ask, level="nucleotide")
+    effect = _Request(model, (), {}, 0, LENGTH, ("", ""), 1, "forward", 0).predict(bases).ism
+    result = km.measured(model, [assay(bases, effect)], methods=[some, "random"], strands="forward", resamples=100)
+    assert result.elements["judges"].tolist() == [True]
+    assert result.methods["difference"].isna().tolist() == [True, False]
+    assert result.pooled["elements"].tolist() == [0, 1]
+    assert "some has no result in one: there scores are withheld or missing" in measured_page(result)
 
 
 def test_what_is_refused(model: km.Model, tmp_path: Path) -> None:
