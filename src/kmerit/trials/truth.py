@@ -125,7 +125,7 @@ def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
     Returns:
         ``[sequence]`` each: ``auroc`` (0.5 by chance), ``auprc`` (the mask's share by chance), ``mass_inside``: the
         share of the positive scores' sum that lies inside (the mask's share by chance; NaN if no score is positive).
-        All NaN for a sequence whose mask is empty or full.
+        All NaN for a sequence whose mask is empty or full, or that has no score, as where scores are withheld.
 
     Raises:
         SequenceError: Scores and mask of different shapes.
@@ -138,7 +138,7 @@ def localisation(scores: Float, mask: Bool) -> dict[str, Floats]:
     _check(scores, mask)
     measures = {name: np.full(len(scores), np.nan) for name in ("auroc", "auprc", "mass_inside")}
     values = np.where(np.isfinite(scores), scores, -np.inf).astype(np.float64)
-    for i in np.flatnonzero(mask.any(axis=1) & ~mask.all(axis=1)).tolist():
+    for i in np.flatnonzero(mask.any(axis=1) & ~mask.all(axis=1) & np.isfinite(scores).any(axis=1)).tolist():
         ones = np.ones(mask.shape[1])
         # Ranks: infinities have no difference, and auprc negates.
         ranks = np.unique(values[i], return_inverse=True)[1].astype(np.float64)

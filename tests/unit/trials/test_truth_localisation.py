@@ -47,6 +47,13 @@ def test_without_a_signal_nothing_can_be_found() -> None:
         assert all(np.isnan(values[0]) for values in localisation(np.ones((1, 3)), mask).values())
 
 
+def test_a_sequence_whose_scores_are_withheld_has_no_part_in_a_mean() -> None:
+    mask = np.array([[True, False, False, False]] * 2)
+    result = localisation(np.array([[0.9, 0.1, 0.2, 0.3], [np.nan] * 4]), mask)
+    assert [np.nanmean(values) for values in result.values()] == [1.0, 1.0, 0.6]
+    assert all(np.isnan(values[1]) for values in result.values())
+
+
 def test_composition() -> None:
     truth = np.array([[0.4, -0.4, 0.1, 0.2], [0.4, -0.4, 0.1, 0.2]])
     assert composition_correlations(np.stack([3 * truth[0], -truth[1]]), truth).tolist() == [1.0, -1.0]
