@@ -1489,8 +1489,8 @@ SIDE_BY_SIDE = (
 )
 AGREEMENT = (
     "Per sequence, then averaged: Spearman's correlation of the scores position by position, and the share of the n "
-    "highest-scored positions that both runs have. Floor: the same with the second run's scores rotated along the "
-    "sequence by 20 nt and more, what agreement by clustering alone reaches."
+    "highest-scored positions that both runs have, ties drawn independently. Floor: the same with the second run's "
+    "scores rotated along the sequence by 20 nt and more, what agreement by clustering alone reaches."
 )
 
 

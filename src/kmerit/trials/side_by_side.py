@@ -18,12 +18,11 @@ import numpy as np
 
 from kmerit.errors import RunMismatch, SequenceError, UsageError
 from kmerit.results import Attribution, Outcomes, Remark
-from kmerit.sequences import Bool, Float, Floats, Int64, generator
+from kmerit.sequences import Bool, Float, Floats, Int64
 from kmerit.store import Tables, differences
 from kmerit.trials.controls import CONTEXT, CONTROLS, DECIDING, NEAREST, ranking_of
 from kmerit.trials.design import FEWEST, LEVEL
 from kmerit.trials.execution import size_of
-from kmerit.trials.rankings import rank
 from kmerit.trials.verdicts import LEAST, Endpoint, judge
 from kmerit.uncertainty import bootstrap_means, effect_differences, intervals, max_t, percentiles, studentised
 
@@ -111,7 +110,8 @@ class SideBySide(Tables):
             sizes (the excess in standard deviations over sequences, which does not depend on the scale of a model's
             logits) and their difference.
         agreement: A row per pair, class (``ALL_CLASSES``: over all), method and measure: rank correlation of the scores
-            position by position, and the share of the n highest-scored positions that both have; means over sequences.
+            position by position, and the share of the n highest-scored positions that both have (with tied scores, what
+            draws that are independent of each other would share on average); means over sequences.
             ``floor`` is the mean with the second scores moved round the sequence by 20 nt and more; ``above`` is the
             difference from it, with its interval.
         remarks: What is to be said of it.
@@ -542,15 +542,8 @@ def _by_sequence(pair: _Pair, method: str) -> dict[tuple[str, int], tuple[Floats
         values[CORRELATION, 0][:, i] = turned(*(_ranks(each, both) for each in (a, b)))
         if not both.any():
             continue
-        orders = [
-            rank(each, generator(side.outcomes.settings["seed"], "ties", 0, side.outcomes.names[row]).random(size))
-            for each, side, row in (
-                (a, pair.first, pair.rows_first[i]),
-                (b, pair.second, pair.rows_second[i]),
-            )
-        ]
         for n in counts:
-            values[OVERLAP, int(n)][:, i] = turned(*((order < n) / np.sqrt(n) for order in orders))
+            values[OVERLAP, int(n)][:, i] = turned(*(_first(each, n) / np.sqrt(n) for each in (a, b)))
     return {key: (each[0], each[1]) for key, each in values.items()}
 
 
@@ -563,6 +556,17 @@ def _ranks(scores: Float, both: Bool) -> Floats:
     ranks[both] -= ranks[both].mean() if both.any() else 0.0
     length = float(np.sqrt((ranks**2).sum()))
     return ranks / length if length > 0 else np.full(scores.size, np.nan)
+
+
+def _first(scores: Float, n: int) -> Floats:
+    """Say how likely each position is among the n highest-scored ones, if ties are drawn; the sum is n.
+
+    Not as the trials drew them: both draw the same ties, so scores that rank nothing would agree.
+    """
+    values = np.where(np.isfinite(scores), scores, -np.inf)
+    least = np.sort(values)[-n]
+    above, equal = values > least, values == least
+    return np.asarray(above + equal * (n - above.sum()) / equal.sum(), dtype=np.float64)
 
 
 def turned(one: Floats, two: Floats) -> tuple[float, float]:

@@ -135,6 +135,22 @@ def test_agreement_is_that_of_scipy_and_its_floor_that_of_every_shift(sides: lis
     assert overlap["low"] <= overlap["value"] <= overlap["high"] <= 1
 
 
+def test_tied_scores_agree_by_no_more_than_independent_draws_would(model: Model, sequences: Sequences) -> None:
+    one, two = np.zeros((2, 30, 48))
+    one[:, 3:6], two[:, 5:8] = 1, 1
+    one[15:], two[15:] = 0, 0
+    by_run = {name: km.own_scores(model, sequences, each, "label") for name, each in {"a": one, "b": two}.items()}
+    result = side_by_side([side(name, model, sequences, each) for name, each in by_run.items()], resamples=100)
+    rows = result.agreement.query(f"label == {ALL_CLASSES} and measure == 'overlap'").set_index("n")
+    draw = np.random.default_rng(0)
+    shared = []
+    for a, b in zip(one[10:20], two[10:20], strict=True):  # five of either kind
+        firsts = ({*np.lexsort((draw.random(48), -each))[:5]} for each in [a, b] * 2000)
+        shared += [len(first & next(firsts)) / 5 for first in firsts]
+    assert rows.loc[5, "value"] == pytest.approx(np.mean(shared), abs=0.005)
+    assert rows.loc[5, "above"] < 0.1
+
+
 def test_verdicts_are_those_of_each_card(sides: list[Side], result: SideBySide) -> None:
     for each in sides:
         card = {(v.label, v.method): (v.verdict, v.excess or 0) for v in km.judge(each.outcomes, resamples=300, seed=3)}
