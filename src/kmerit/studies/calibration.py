@@ -30,7 +30,7 @@ from kmerit.store import write_csv, write_json
 from kmerit.trials.checks import cascade, has_parts
 from kmerit.trials.controls import DECIDING, NEAREST
 from kmerit.trials.design import FEWEST, LEVEL, POOLS_PER_EXPERIMENT
-from kmerit.trials.nulls import LETTERS, NOISE, dosed, ruled, turned_scores
+from kmerit.trials.nulls import LETTERS, NOISE, dosed, ranked, ruled, turned_scores
 from kmerit.trials.verdicts import excess_by_sequence
 from kmerit.uncertainty import Studentised, clopper_pearson, mean_differences, studentised
 
@@ -249,7 +249,7 @@ def _families(
 
     def attributed(of: Model, sequences: km.Sequences, methods: list[str], name: str) -> Named:
         by_method = study.attribute(of, sequences, methods, "label", name=name)
-        return {method: each.scores for method, each in by_method.items()}
+        return {method: each.usable().scores for method, each in by_method.items()}
 
     def noise() -> Named:
         real = attributed(model, chosen, config.turned, "turned") if config.turned else {}
@@ -303,9 +303,7 @@ def _pooled(
 
     def make(path: Path) -> None:
         labels = np.asarray(sequences.labels)
-        by_name = {
-            name: km.Attribution(name, each, "nucleotide", labels, sequences.names) for name, each in scores().items()
-        }
+        by_name = {name: ranked(name, each, labels, sequences.names) for name, each in scores().items()}
         controls = [*DECIDING, CONTEXT] if kind in (LETTER, REAL, DOSE) else list(DECIDING)
         outcomes = study.mutate(
             model,

@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter1d
 
 from kmerit.errors import UnknownName
 from kmerit.results import Attribution
-from kmerit.sequences import Float, Floats, Int8, Sequences, generator
+from kmerit.sequences import Float, Floats, Int8, Int64, Sequences, generator
 from kmerit.trials.controls import local_gc
 
 WINDOW = 11
@@ -122,6 +122,19 @@ def turned_scores(scores: Float, sequences: Sequences, seed: int) -> Float:
     return out
 
 
+def ranked(name: str, scores: Float, target: Int64, names: tuple[str, ...]) -> Attribution:
+    """Make scores a ranking; a sequence without any, as where they were withheld, takes no part in its trial.
+
+    Example:
+        >>> scores = np.array([[0.5, 1.0], [np.nan, np.nan]])
+        >>> ranked("own", scores, np.array([1, 1]), ("a", "b")).withheld_rows.tolist()
+        [False, True]
+    """
+    delta = np.where(np.isfinite(scores).any(axis=1), 0.0, np.nan)
+    settings, diagnostics = {"tolerance": 0.0}, {"delta": delta}
+    return Attribution(name, scores, "nucleotide", target, names, settings=settings, diagnostics=diagnostics)
+
+
 def hard_negatives(
     own: Mapping[str, Attribution], others: Mapping[str, Mapping[str, Attribution]], sequences: Sequences, seed: int
 ) -> dict[str, Attribution]:
@@ -151,9 +164,10 @@ def hard_negatives(
     }
     target = np.ones(len(sequences), dtype=np.int64)
     return {
-        f"{method}, {way}": Attribution(f"{method}, {way}", scores, "nucleotide", target, sequences.names)
+        f"{method}, {way}": ranked(f"{method}, {way}", scores, target, sequences.names)
         for way, by_method in ways.items()
         for method, scores in by_method.items()
+        if np.isfinite(scores).any()
     }
 
 

@@ -26,6 +26,7 @@ from kmerit.studies.calibration import (
     UNADJUSTED,
     CalibrationConfig,
     _families,
+    _pooled,
     effect_table,
     failures,
     rate_table,
@@ -85,6 +86,17 @@ def test_without_doses_there_is_no_mutagenesis(tmp_path: Path) -> None:
     for doses, kinds in (([], ["noise", "letters", "method"]), ([0.5], ["noise", "letters", "method", "dose"])):
         config = CalibrationConfig.parse({**TINY, "doses": doses})
         assert [kind for kind, *_ in _families(grammar(), rows, rows, config, Study(tmp_path))] == kinds
+
+
+def test_a_sequence_whose_scores_are_withheld_is_not_in_the_pool(tmp_path: Path) -> None:
+    rows = km.Sequences.from_strings(strings(20), labels=[0] * 20)
+    scores = np.random.default_rng(0).random((20, int(rows.lengths[0])))
+    scores[3] = np.nan
+    frame = _pooled(grammar(), "method", rows, lambda: {"some": scores}, CalibrationConfig.parse(TINY), Study(tmp_path))
+    missing = frame[frame["excess"].isna()]
+    assert set(missing.loc[missing["control"] != "other", "row"]) == {3}  # it may be the partner of another one
+    assert {3} <= set(missing["row"])
+    assert len(wide(frame)[0][0]) == 20 - missing["row"].nunique()
 
 
 @pytest.mark.slow
