@@ -531,24 +531,26 @@ def places_of(scores: Mapping[str, Attribution], rows: Sequences, config: Regime
 
     Returns:
         Per class and method ``central``, the share of its first ``n`` positions (the largest of the counts) in the
-        shortest length around the centre, mean over ``sequences``, with ``low`` and ``high`` of its 95 % interval over
-        them, and ``even``, the share that positions drawn evenly would have.
+        shortest length around the centre, mean over ``sequences`` (those with scores), with ``low`` and ``high`` of its
+        95 % interval over them, and ``even``, the share that positions drawn evenly would have.
     """
     import pandas as pd
 
     n, part = max(numbers_of(config, rows)), Crop(min(config.lengths), "center")
     labels, result = np.asarray(rows.labels), []
     for method in config.methods:
-        shares, even = np.zeros(len(rows)), np.zeros(len(rows))
+        shares, even = np.full(len(rows), np.nan), np.zeros(len(rows))
         for i, name in enumerate(rows.names):
             own = scores[method][i]
             start, end = part.window(own.size)
-            first = mutation_order(own, name, config.seed)[:n]
-            shares[i], even[i] = ((first >= start) & (first < end)).mean(), (end - start) / own.size
+            even[i] = (end - start) / own.size
+            if np.isfinite(own).any():  # else its scores are withheld, and its order is drawn
+                first = mutation_order(own, name, config.seed)[:n]
+                shares[i] = ((first >= start) & (first < end)).mean()
         for label in np.unique(labels).tolist():
             of_class = labels == label
             share = mean_interval(shares[of_class], resamples=config.resamples, seed=config.seed)
-            cell = {"class": label, "method": method, "n": n, "sequences": int(of_class.sum())}
+            cell = {"class": label, "method": method, "n": n, "sequences": int(np.isfinite(shares[of_class]).sum())}
             result.append({**cell, "central": share.value, "low": share.low, "high": share.high})
             result[-1]["even"] = float(even[of_class].mean())
     return pd.DataFrame(result)

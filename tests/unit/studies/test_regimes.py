@@ -35,7 +35,7 @@ from kmerit.report import text
 from kmerit.runs.settings import load_config
 from kmerit.runs.study import Study
 from kmerit.sequences import decode
-from kmerit.studies.regimes import RegimesConfig, _folder, recipe_of, rows_of_task, shares_of
+from kmerit.studies.regimes import RegimesConfig, _folder, places_of, recipe_of, rows_of_task, shares_of
 from kmerit.training import finetune
 from kmerit.training.recipe import FinetuneConfig
 from kmerit.trials.outcomes import read_outcomes
@@ -515,3 +515,12 @@ def test_shares_find_what_the_excess_depends_on(design: dict[str, Any]) -> None:
     assert shares_of(frame[frame["method"] == "saliency"], config) == (None, "levels")
     assert shares_of(frame.assign(excess=1.0), config) == (None, "equal")
     assert shares_of(frame, config.model_copy(update={"seeds": [0, 1]})) == (None, "seeds")
+
+
+def test_places_are_those_of_sequences_with_scores() -> None:
+    rows = km.Sequences.from_strings(["ACGT" * 5] * 3, labels=[1, 1, 1])
+    scores = np.stack([np.arange(20.0), -np.abs(np.arange(20.0) - 9.5), np.full(20, np.nan)])
+    own = km.Attribution("own", scores, "nucleotide", np.ones(3, dtype=np.int64), rows.names, sequences=rows)
+    keys = {"tasks": {"few": {}}, "lengths": [10, 20], "seeds": [0], "methods": ["own", "other"], "counts": [4]}
+    row = places_of({"own": own, "other": own}, rows, RegimesConfig.parse(keys)).iloc[0]
+    assert (row["sequences"], row["central"], row["even"]) == (2, 0.5, 0.5)
