@@ -984,13 +984,11 @@ def paired_reversals(
     """
     tables = [np.asarray(table, dtype=np.float64) for table in (first, second)]
     draws = [bootstrap_means(table, clusters=clusters, resamples=resamples, seed=seed) for table in tables]
-    tail = (1 - level) / 2
     reversals = []
     for a in range(tables[0].shape[1]):
         for b in range(tables[0].shape[1]):
-            worse = np.nanquantile(draws[0][:, a] - draws[0][:, b], tail) > 0
-            better = np.nanquantile(draws[1][:, b] - draws[1][:, a], tail) > 0
-            if a != b and worse and better:
+            apart = np.stack([draws[0][:, a] - draws[0][:, b], draws[1][:, b] - draws[1][:, a]], axis=1)
+            if a != b and (percentiles(apart, level)[0] > 0).all():
                 margins = [float(np.diff(_means(table[:, [b, a]]))[0]) for table in tables]
                 reversals.append((a, b, round(margins[0], 12), round(-margins[1], 12)))
     return reversals

@@ -60,6 +60,12 @@ def test_rankings_that_agree_and_disagree() -> None:
     assert pairs[0][3] == pytest.approx(5.0, abs=0.01)
 
 
+def test_a_method_without_values_and_rows_of_one_cluster_reverse_nothing() -> None:
+    truth, trial = np.array([[0.9, 0.6], [0.8, 0.7]]), np.array([[1.0, 2.0], [1.0, 1.5]])
+    assert paired_reversals(np.where([True, False], np.nan, truth), trial, resamples=100) == []
+    assert paired_reversals(truth, trial, resamples=100, clusters=[0, 0]) == []
+
+
 def test_pairs_that_chance_may_have_reversed_do_not_count() -> None:
     rng = np.random.default_rng(0)
     truth, trial = rng.normal(size=(30, 3)), rng.normal(size=(30, 3))

@@ -837,7 +837,7 @@ def agreement_of(by_reference: Mapping[str, Mapping[str, Attribution]]) -> pd.Da
         for method in by_reference[one]:
             pairs = zip(by_reference[one][method].scores, by_reference[other][method].scores, strict=True)
             finite = ((a[np.isfinite(a)], b[np.isfinite(b)]) for a, b in pairs)
-            taus = np.array([kendalltau(a, b).statistic for a, b in finite])
+            taus = np.array([kendalltau(a, b).statistic for a, b in finite if a.size and b.size])  # else withheld
             finite_taus = taus[np.isfinite(taus)]
             tau = float(finite_taus.mean()) if finite_taus.size else np.nan
             rows.append({"method": method, "one": one, "other": other, "sequences": finite_taus.size, "tau": tau})

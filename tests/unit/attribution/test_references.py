@@ -304,6 +304,10 @@ def test_how_much_the_ranking_depends_on_the_reference(model: Model) -> None:
     other = table[(table["method"] == "cp_lrp") & (table["one"] == "0")]
     assert isinstance(other, pd.DataFrame)
     assert (other["tau"] < 1).all()
+    one, none = (scores["0"]["attention"].scores.copy() for _ in range(2))
+    none[0] = np.nan  # as where a sequence's scores are withheld
+    parts = {k: {"own": replace(scores["0"]["attention"], scores=x)} for k, x in {"one": one, "none": none}.items()}
+    assert agreement_of(parts)[["sequences", "tau"]].values.tolist() == [[len(STRINGS) - 1, 1.0]]
 
 
 def test_softplus_is_above_0_whatever_comes_before_it() -> None:
