@@ -1221,7 +1221,7 @@ def judge(
         compared[label] = compare(endpoint, outcomes.clusters, of_class, resamples, seed + label)
     decidable = [each for label, each in compared.items() if each is not None and expected[label].decidable]
     limits = thresholds(decidable)
-    every_floor = tuple(floors(outcomes))
+    every_floor = tuple(floors(outcomes, resamples=resamples, seed=seed))
     floor = {each.label: each for each in every_floor if each.operator == OPERATOR}
     verdicts: list[Verdict] = []
     for label, name in names.items():

@@ -20,7 +20,7 @@ from kmerit.trials import verdicts as module
 from kmerit.trials.measures import FILES, differences, excesses, measures, write_cards
 from kmerit.trials.outcomes import read_outcomes, write_outcomes
 from kmerit.trials.trial import Grid, trial
-from kmerit.trials.verdicts import Caveat, FloorOutcome, floors
+from kmerit.trials.verdicts import Caveat, FloorOutcome, floors, judge
 
 GRID = Grid(
     (1, 4, "all"), 2, 3, False, 4, operators=("complement",), operator_count=4, ism_per_class=2, greedy_per_class=1
@@ -297,6 +297,8 @@ class TestFloors:
         assert on.difference == pytest.approx(0.0)
         assert -0.1 < on.low < 0 < on.high < 0.1
         assert floors(read_outcomes(write_outcomes(curve, tmp_path))) == [off, on]
+        draws = {"resamples": 100, "seed": 3}
+        assert [*judge(curve, **draws).floors] == floors(curve, **draws) != [off, on]
 
     def test_a_class_that_full_mutation_does_not_erase_is_not_explained(self) -> None:
         off, on = floors(self.curve([[0]] * 60 + [[1]] * 20 + [[0]] * 24 + [[1]] * 56, [0] * 80 + [1] * 80))
