@@ -107,7 +107,7 @@ def read_toml(path: Path | str | None, overrides: Sequence[str] = ()) -> Tree:
         ConfigError: The file is missing or not TOML, or an override is not KEY=VALUE.
     """
     try:
-        tree = {} if path is None else tomllib.loads(_locate(path).read_text(encoding="utf-8"))
+        tree = {} if path is None else tomllib.loads(_locate(path).read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError) as error:
         stem = Path(str(path)).stem
         near = stem if stem in bundled_configs() else "demo"

@@ -607,7 +607,7 @@ class Sequences(Rows[str]):
             classes: Names of the classes 0, 1, ...; at least those that occur.
 
         Raises:
-            LabelError: A class that occurs is not among them.
+            LabelError: A class that occurs is not among them, or is so more than once.
 
         Example:
             >>> two = replace(Sequences.from_strings(["ACGT", "TTT"], labels=[0, 1]), classes=("peak", "background"))
@@ -622,6 +622,11 @@ class Sequences(Rows[str]):
                 f"The labels are {', '.join(map(repr, class_names[:20]))}; {short(missing[0])} is not one of the "
                 f"classes {', '.join(map(repr, list(classes)[:20]))}. Name the labels like the classes, or number them "
                 f"in their order."
+            )
+        if twice := [name for name in class_names if list(classes).count(name) > 1]:
+            raise LabelError(
+                f"Of the classes {', '.join(map(repr, list(classes)[:20]))} more than one is called {short(twice[0])}. "
+                f"Number the labels in their order."
             )
         place = {name: i for i, name in enumerate(classes)}
         order = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)

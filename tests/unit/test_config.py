@@ -92,6 +92,12 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, message: 
         read_toml(tmp_path / "x.toml")
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + b"draws = 3")
+    assert read_toml(path) == {"draws": 3}
+
+
 def test_overrides_are_applied_in_order(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("seed = 1\n[trial]\nreplicates = 2\n")
     tree = read_toml(tmp_path / "x.toml", ["seed=2", "seed=3", "trial.random_sets=4"])

@@ -19,7 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kmerit.errors import CheckpointError, LengthError, RunMismatch, SequenceError, TargetError, UsageError, short
+from kmerit.errors import (
+    CheckpointError,
+    LabelError,
+    LengthError,
+    RunMismatch,
+    SequenceError,
+    TargetError,
+    UsageError,
+    short,
+)
 from kmerit.formats import frame_html
 from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
@@ -553,7 +562,8 @@ class Model:
         `task`) takes its own.
 
         Raises:
-            LabelError: A label is not one of the model's classes.
+            LabelError: A label is not one of the model's classes; or it is a number, and the classes are called by
+                numbers in another order, so that nobody can tell whether it is a name or a place.
 
         Example:
             >>> from dataclasses import replace
@@ -564,7 +574,16 @@ class Model:
         """
         if sequences.outputs is not None and self.problem not in (Problem.LABELS, Problem.VALUES):
             return sequences.of_output(self.labels[-1])
-        if sequences.classes is None or self.problem is not Problem.CLASSES:
+        if self.problem is not Problem.CLASSES or sequences.labels is None:
+            return sequences
+        if sequences.classes is None:
+            names = dict(enumerate(self.labels))
+            numbers = np.unique(sequences.labels).tolist() if sequences.labels.dtype == np.int64 else []
+            if unclear := [number for number in numbers if names.get(number) != str(number) in self.labels]:
+                raise LabelError(
+                    f"The labels are numbers, and {self.name} calls its classes {', '.join(map(repr, self.labels))}: "
+                    f"is {unclear[0]} a name, or a place in that list? Call them otherwise: id2label in config.json."
+                )
             return sequences
         nameless = all(label in (f"LABEL_{i}", str(i)) for i, label in enumerate(self.labels))
         alike = set(sequences.classes) <= set(self.labels)

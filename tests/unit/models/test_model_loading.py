@@ -16,6 +16,7 @@ import kmerit as km
 from kmerit.errors import (
     CheckpointError,
     KmeritError,
+    LabelError,
     LengthError,
     OfflineError,
     SequenceError,
@@ -242,3 +243,17 @@ def test_classes_that_are_called_as_the_models_are_these(folder: Path, names: tu
     two = replace(km.Sequences.from_strings(["ACGTACGT", "ACGTACGA"], labels=[0, 1]), classes=names[::-1])
     sequences = km.load_model(folder).numbered(two)
     assert (np.asarray(sequences.labels).tolist(), sequences.classes) == ([1, 0], names)
+
+
+@pytest.mark.parametrize("names", [("1", "0"), ("1", "2")])
+def test_numbers_that_may_be_names_or_places_are_refused(folder: Path, names: tuple[str, str]) -> None:
+    change_config(folder, id2label=dict(enumerate(names)))
+    with pytest.raises(LabelError, match=f"calls its classes '{names[0]}', '{names[1]}': is . a name, or a place"):
+        km.load_model(folder).numbered(km.Sequences.from_strings(["ACGTACGT", "ACGTACGA"], labels=[0, 1]))
+
+
+def test_names_that_two_classes_have_are_refused(folder: Path) -> None:
+    change_config(folder, id2label={0: "peak", 1: "peak"})
+    two = replace(km.Sequences.from_strings(["ACGTACGT"], labels=[0]), classes=("peak", "background"))
+    with pytest.raises(LabelError, match=r"more than one is called 'peak'\. Number the labels in their"):
+        km.load_model(folder).numbered(two)
