@@ -114,14 +114,19 @@ def work(
 
 
 def _do_part_of(config: "CommandConfig", folder: Path, out: Path, share: Any) -> None:
-    """Do a part of a verb's work; paths of its command are relative to the folder of its config."""
+    """Do a part of a verb's work; paths of its command are relative to the folder of its config.
+
+    Raises:
+        typer.Exit: The verb ended with another code than 0.
+    """
     from kmerit.cli.app import app  # which has every verb, this one too
     from kmerit.runs.pipeline import threads
 
     words = [*config.words, "--out", os.path.abspath(out), *(["--quiet"] if DISPLAY.quiet else [])]
     words += ["--verbose"] if DISPLAY.verbose else []
     with contextlib.chdir(folder), threads(config.threads), options.sharing(share):
-        app(words, prog_name="kmerit", standalone_mode=False)
+        if code := app(words, prog_name="kmerit", standalone_mode=False):
+            raise typer.Exit(code)  # of a verb that was stopped, which has said so
 
 
 def workflow(

@@ -146,6 +146,27 @@ def test_a_share_without_a_plan_names_the_command_of_the_user(
         kmerit("work", "small.toml", "--out", "r", "--shard", "1/2", "--set", "data.per_class=2", "--quiet")
 
 
+def test_a_part_that_is_stopped_says_so_by_its_exit_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["work", str(folder / "scores.toml"), "--out", str(folder / "scores.parquet"), "--quiet"]
+    kmerit(*words, "--plan")
+    capsys.readouterr()
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kmerit.attribution.attribute._score", stop)
+        assert app([*words, "--shard", "1/1"], standalone_mode=False) == 130
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("Stopped; no file is incomplete.") == 1
+    for part in (["--shard", "1/1"], ["--gather"]):
+        kmerit(*words, *part)
+    assert (folder / "scores.parquet").is_file()
+
+
 @pytest.mark.parametrize("part", [["--plan"], ["--shard", "1/2"], ["--gather"]])
 def test_a_folder_in_the_place_of_a_file_of_scores_is_refused(folder: Path, part: list[str]) -> None:
     (folder / "scores.parquet").mkdir()
