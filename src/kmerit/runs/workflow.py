@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from kmerit.config import parse_override
 from kmerit.errors import RunMismatch, UsageError
 from kmerit.runs.commands import command_of
-from kmerit.runs.settings import Preset, load_config, resolve
+from kmerit.runs.settings import Preset, RunConfig, load_config, resolve
 from kmerit.store import hold, settle_text
 
 SNAKEFILE = "Snakefile"
@@ -134,7 +137,7 @@ def write_workflow(
         config: As for `run`; or one with the command of a verb, see `kmerit.runs.commands`.
         out: A folder for the workflow; the run is made in ``run`` in it, scores in ``scores.parquet``.
         shares: How many shares the mutants have.
-        overrides: As for `run`.
+        overrides: As for `run`. Files that those of a bundled config name are written as seen from ``out``.
         preset: As for `run`.
 
     Returns:
@@ -155,7 +158,9 @@ def write_workflow(
         raise UsageError(f"--shares: expected a whole number from 1, got {shares}.")
     one_command, threads = command_of(config, preset, overrides), threads_of_a_part(config, overrides, preset)
     folder, source, inputs = Path(out), str(config), "[]"
-    if not source.startswith("bundled:"):
+    if source.startswith("bundled:"):
+        overrides = _seen_from(folder, load_config(config, overrides, preset), overrides)
+    else:
         path = Path(os.path.realpath(Path(config).parent)) / Path(config).name
         source = Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()  # they can be moved together
         inputs = repr(source)
@@ -196,3 +201,36 @@ def write_workflow(
         for name, text in files.items():
             settle_text(folder / name, text)
     return folder / SNAKEFILE
+
+
+def _seen_from(folder: Path, config: RunConfig, overrides: Sequence[str]) -> list[str]:
+    """Name the files of overrides as they are called in the folder where the parts of a bundled config run."""
+    here = os.path.join(os.getcwd(), "")
+    there = os.path.join(os.path.relpath(here, os.path.realpath(folder)), "")
+
+    def seen(value: Any, resolved: Any) -> Any:
+        if isinstance(value, dict) and isinstance(resolved, dict):
+            return {key: seen(each, resolved.get(key)) for key, each in value.items()}
+        if isinstance(value, list) and isinstance(resolved, list):
+            return [seen(*each) for each in zip(value, resolved, strict=True)]
+        is_moved = isinstance(value, str) and isinstance(resolved, str) and value != resolved
+        return resolved.replace(here, there, 1) if is_moved else value
+
+    resolved, result = config.model_dump(mode="json"), list[str]()
+    for override in overrides:
+        tree = parse_override(override)
+        moved = seen(tree, resolved)
+        result += [override] if moved == tree else _as_overrides(moved)
+    return result
+
+
+def _as_overrides(value: Any, at: str = "") -> list[str]:
+    """Write a tree as overrides, one for each value that is no table."""
+    if isinstance(value, dict):
+        return [each for key, part in value.items() for each in _as_overrides(part, f"{at}.{_spelt(key)}")]
+    return [f"{at.removeprefix('.')}={json.dumps(value, ensure_ascii=False)}"]
+
+
+def _spelt(key: str) -> str:
+    """Write a key as TOML does: in quotes only where it needs them."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

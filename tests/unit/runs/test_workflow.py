@@ -1,5 +1,8 @@
 """The Snakefile of a run: what it says, what it overwrites, and what Snakemake makes of it."""
 
+import ast
+import itertools
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +13,7 @@ from helpers.small_run import results, write_experiment
 from kmerit.cli.app import app
 from kmerit.errors import ConfigError, RunMismatch, UsageError
 from kmerit.runs import pipeline
+from kmerit.runs.settings import load_config
 from kmerit.runs.workflow import LOCAL, SNAKEFILE, write_workflow
 
 KEYS = ["trial.counts=[1, 3, 'all']", "trial.ism_per_class=1"]
@@ -41,6 +45,42 @@ def test_what_is_wrong_is_refused_before_anything_is_written(tiny_checkpoint: Pa
     with pytest.raises(ConfigError, match="draw"):
         write_workflow(config, tmp_path / "flow", 2, ["trial.drws=3"])
     assert not (tmp_path / "flow").exists()
+
+
+def test_files_that_overrides_of_a_bundled_config_name_are_found_from_its_folder(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my model", "rows/mine.csv", "mine.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    keys = [
+        "tasks.epdnew_nontata.model=my model",
+        "tasks.epdnew_nontata.sequences=./rows/mine.csv",
+        'tasks.epdnew_nontata.own={"a {b}" = "mine.npy"}',
+        "trial.operators=['block(8)', 'infill(my model)']",
+        "trial.satellite_per_class=5",
+        "tasks.human_enhancers_dedup.model=owner/name",
+        f"tasks.human_enhancers_dedup.sequences={tmp_path / 'rows' / 'mine.csv'}",
+        "compute.threads=1",
+    ]
+    snakefile = write_workflow("bundled:demo", tmp_path / "a" / "flow", 2, keys).read_text()
+    line = ast.literal_eval(next(line for line in snakefile.splitlines() if "--plan" in line).strip())
+    words = shlex.split(line.replace("{{", "{").replace("}}", "}"))
+    written = [after for word, after in itertools.pairwise(words) if word == "--set"]
+    assert written[-4:] == keys[-4:]
+    monkeypatch.chdir(tmp_path / "a" / "flow")
+    config = load_config("bundled:demo", written)
+    task = config.tasks["epdnew_nontata"]
+    assert isinstance(task.own, dict)
+    assert task.model is not None
+    assert task.sequences is not None
+    assert config.trial.operators is not None
+    assert Path(task.model).samefile(tmp_path / "my model")
+    assert Path(task.sequences).samefile(tmp_path / "rows" / "mine.csv")
+    assert Path(task.own["a {b}"]).samefile(tmp_path / "mine.npy")
+    assert config.trial.operators[0] == "block(8)"
+    assert Path(config.trial.operators[1][7:-1]).samefile(tmp_path / "my model")
 
 
 def test_it_says_how_many_shares_run_at_once(
