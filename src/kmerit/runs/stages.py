@@ -574,11 +574,12 @@ def provide_model(job: Job) -> None:
     """Fine-tune the model if the config says so; check that it fits the data."""
     if job.table.finetune is not None:
         from kmerit.training import finetune
+        from kmerit.training.card import made_by
         from kmerit.training.recipe import begin, is_done
 
         if is_done(job.folder / "model"):
             begin(job.folder / "model", finetune_config(job))  # a recipe that was damaged since: this run knows it
-        with job.watch(f"{job.name}: fine-tuning") as progress:
+        with job.watch(f"{job.name}: fine-tuning") as progress, made_by("A run of kmerit."):
             finetune(finetune_config(job), job.folder / "model", progress=progress)
     model = job.load_model()
     _check_model(job, model, job.sequences("test"))

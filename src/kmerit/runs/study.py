@@ -187,9 +187,11 @@ class Study:
             ('background', 'enhancer')
         """
         from kmerit.training import finetune  # needs the extra `train`
+        from kmerit.training.card import made_by
 
         config = recipe if isinstance(recipe, FinetuneConfig) else FinetuneConfig.parse(recipe)
-        folder = self.watched(f"training {name}", finetune, config, self.folder / name, data=data)
+        with made_by("A study of kmerit."):
+            folder = self.watched(f"training {name}", finetune, config, self.folder / name, data=data)
         return load_model(folder, **loading)
 
     def attribute(

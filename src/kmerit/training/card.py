@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from importlib.resources import files
 from itertools import combinations
@@ -396,10 +398,29 @@ def render(
         notes=notes,
         clustered=clustered,
         log=_log_table(log),
-        command=shlex.join([*_program(), *sys.argv[1:]]),
+        command=_MAKER.get() or f"`{shlex.join([*_program(), *sys.argv[1:]])}`",
         versions=", ".join(f"{name} {version(name)}" for name in packages),
         config=config.model_dump_json(indent=2, exclude_defaults=True),
     )
+
+
+_MAKER: ContextVar[str | None] = ContextVar("maker", default=None)
+
+
+@contextmanager
+def made_by(maker: str) -> Iterator[None]:
+    """Let the cards of models that are trained in the block name what trained them, and no command.
+
+    The commands of a run's parts differ, and so may the one that resumes it; the cards are to be equal to the byte.
+
+    Args:
+        maker: Words, ``"A run of kmerit."``.
+    """
+    before = _MAKER.set(maker)
+    try:
+        yield
+    finally:
+        _MAKER.reset(before)
 
 
 def _program() -> list[str]:

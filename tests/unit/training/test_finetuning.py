@@ -22,6 +22,7 @@ from kmerit.models.tokenizers import vocabulary
 from kmerit.sequences import Sequences
 from kmerit.store import hold
 from kmerit.training import finetune, learner, pretrain
+from kmerit.training.card import made_by
 from kmerit.training.data import Splits, carve, check_classes, load_splits
 from kmerit.training.recipe import FinetuneConfig, PretrainConfig
 
@@ -326,6 +327,19 @@ def test_checkpoints_that_a_kill_left_after_the_end_are_removed(tmp_path, monkey
     assert {path.name for path in (tmp_path / "out").iterdir()} == whole | {"checkpoints"}
     finetune(config, tmp_path / "out", data=splits())
     assert {path.name for path in (tmp_path / "out").iterdir()} == whole
+
+
+def test_cards_name_the_command_or_what_made_the_model(tmp_path, monkeypatch) -> None:
+    config = FinetuneConfig(**LEARN, max_steps=1, baselines=False)
+    cards = []
+    for i, part in enumerate((["--plan"], ["--shard", "1/2"])):
+        monkeypatch.setattr("sys.argv", ["kmerit", "work", "my.toml", *part])
+        with made_by("A run of kmerit."):
+            cards.append((finetune(config, tmp_path / str(i), data=splits()) / "README.md").read_text())
+    assert cards[0] == cards[1]
+    assert "## Made with\n\nA run of kmerit.\n" in cards[0]
+    own = (finetune(config, tmp_path / "own", data=splits()) / "README.md").read_text()
+    assert "work my.toml --shard 1/2`\n" in own
 
 
 @pytest.mark.slow
