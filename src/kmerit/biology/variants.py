@@ -851,10 +851,12 @@ def _check_request(request: _Request, width: int | None, places: Sequence[Locus]
     lengths = [width] if width is not None else sorted(names)
     if not lengths or lengths[0] < 1:
         raise UsageError(f"length: expected windows of at least 1 nt, got {lengths[0] if lengths else 'no window'}.")
-    if names and lengths[0] < request.model.shortest:
+    if lengths[0] < request.model.shortest:
+        needs = f"{lengths[0]} nt; {request.model.family} needs at least {request.model.shortest}"
         raise UsageError(
-            f"windows: {names[lengths[0]]} has {lengths[0]} nt; {request.model.family} needs at least "
-            f"{request.model.shortest}. Leave such windows out."
+            f"windows: {names[lengths[0]]} has {needs}. Leave such windows out."
+            if names
+            else f"length: got windows of {needs}."
         )
     draws, extremes = np.random.default_rng(0), sorted({lengths[0], lengths[-1]})
     windows = [draws.integers(0, 4, length).astype(np.int8) for length in extremes]

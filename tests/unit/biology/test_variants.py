@@ -202,6 +202,8 @@ def test_windows_of_a_reader_and_their_strand(
     words = km.load_model(str(tiny_checkpoint))
     with pytest.raises(UsageError, match=r"windows: chr1:281-283:\+ has 2 nt; dnabert needs at least .*\. Leave such"):
         km.variants(words, write(*rows), genome, target=1, windows=others)
+    with pytest.raises(UsageError, match=r"length: got windows of 2 nt; dnabert needs at least \d+\.$"):
+        km.variants(words, write(*rows), genome, target=1, length=2)
     with pytest.raises(UsageError, match="windows have their own lengths"):
         km.variants(model, write(*rows), genome, target="on", windows=windows, length=40)
 
