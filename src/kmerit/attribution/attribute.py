@@ -413,6 +413,7 @@ def _to_file(
 
     request = {
         "methods": {name: dict(options) for name, (_, options) in plan.chosen.items()},
+        "order_of_methods": list(plan.chosen),
         "level": plan.level,
         "check": check,
         **{key: value for key, value in plan.settings.items() if key not in ("model", "dtype", "micro_batch")},

@@ -48,6 +48,7 @@ from kmerit.store import (
     begin,
     check_begun,
     hold,
+    recorded,
     settle,
     sha256,
 )
@@ -542,6 +543,8 @@ class _Study:
         names, tracks, masks, itself, files = _read(features, windows)
 
         record = {} if folder is None else all_recorded(folder / _PARTS / "settings.json")
+        if folder is not None and not record:  # done: what is added is made of the same products
+            record = {"products": recorded(folder / SETTINGS, "products")}
 
         def held(name: str, model: Model) -> Model:
             begun = {key: value.get(name) if isinstance(value, dict) else value for key, value in record.items()}
@@ -582,6 +585,7 @@ class _Study:
             if architectures[after] != architectures[above]:
                 _LOG.warning("%s and %s are of different architectures; their heads are not compared.", above, after)
                 del earlier[after]
+        every = {**models, **({} if random is None else {_RANDOM: random})}
         about = {
             "stages": {name: model.digest for name, model in models.items()},
             "targets": outputs,
@@ -605,8 +609,8 @@ class _Study:
             "dose": dose,
             "ablated_windows": ablated_windows,
             "seed": seed,
+            "products": {name: model.products for name, model in every.items()},
         }
-        every = {**models, **({} if random is None else {_RANDOM: random})}
         conditions = {name: model.conditions for name, model in every.items()}
         here = environment()
         of_a_model = [key for key in next(iter(conditions.values())) if key not in here]
@@ -1050,8 +1054,8 @@ def _architecture(model: Model, windows: Sequences, attention: str) -> _Architec
 
 _READ = 16
 """Windows whose tokens tell tokenizers apart."""
-_FREE = ("files", "incomparable", "ablation", "dose", "ablated_windows")
-"""Settings that may change in a folder: what is tested does not depend on them."""
+_FREE = ("files", "incomparable", "ablation", "dose", "ablated_windows", "products")
+"""Settings that may change in a folder: what is tested does not depend on them. Products are those of the beginning."""
 _RESERVED = ("window", "layer", "head")
 """Columns of the tables of each window's numbers."""
 _STAGE = ("stage", "kind", "model", "digest", "layers", "heads")

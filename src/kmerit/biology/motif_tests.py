@@ -1060,17 +1060,21 @@ def motifs(
         work = _Work(scores, sequences, model, rows, settings, meme, lower, None, progress, announce, asked=asked)
         return work.result()
     folder = Path(out)
-    begun = read_record(folder / _PARTS / "settings.json") or {}
+    begun = read_record(folder / _PARTS / "settings.json") or {
+        "products": recorded(folder / "settings.json", "products")
+    }
     model = None if model is None else model.begun_with(begun, folder, "motifs with other settings")
     conditions = {name: version(name) for name in ("kmerit", "memelite")} | ({} if model is None else model.conditions)
     stored = StoredParts(folder / _PARTS, {**conditions, **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}
+    settled |= {} if model is None else {"products": model.products}
     check = partial(
         check_begun,
         folder / "settings.json",
         "motifs",
         {**settings, "names": names},
+        free=("products",),
         own=lambda entry: entry.name in ("run", _PARTS),
     )
     if isinstance(share, Share):

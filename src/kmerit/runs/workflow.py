@@ -78,7 +78,8 @@ default-resources:
   runtime: 240
 """
 _KUBERNETES = """\
-# The claim holds the config and this folder, and all nodes may write to it (ReadWriteMany); the image has kmerit.
+# The claim holds what {above} holds, seen from here: the config, its files and this folder. All nodes may write to it
+# (ReadWriteMany); the image has kmerit.
 apiVersion: batch/v1
 kind: Job
 metadata:
@@ -174,6 +175,7 @@ def write_workflow(
     steps = {"plan": "--plan", "share": f"--shard {{wildcards.i}}/{shares}", "gather": "--gather"}
     plain = shlex.join(words)
     command = plain.replace("{", "{{").replace("}", "}}")
+    above = max(("..", *re.findall(r"(?<![^\s'\"=\[,])\.\.(?:/\.\.)*(?=/)", plain)), key=len)
     snakefile = _SNAKEFILE.format(
         title=ascii(source)[1:-1],
         shares=shares,
@@ -186,7 +188,8 @@ def write_workflow(
         KUBERNETES[step]: _KUBERNETES.format(
             step=step,
             spec=_INDEXED.format(shares=shares) if step == "share" else _ONE,
-            folder=json.dumps(f"/data/{folder.resolve().name}"),
+            above=above,
+            folder=json.dumps("/data/" + folder.resolve().relative_to((folder / above).resolve()).as_posix()),
             command=json.dumps(f"{plain} {end}"),
             threads=threads,
         )

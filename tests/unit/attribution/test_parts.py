@@ -114,6 +114,8 @@ def test_a_share_of_another_plan_is_refused_by_name(
         score(tiny_checkpoint, out, Share(1, 2), level="token")
     with pytest.raises(RunMismatch, match=r"methods\.lrp"):
         score(tiny_checkpoint, out, Share(1, 2), methods=["attention"])
+    with pytest.raises(RunMismatch, match=r"order_of_methods was \['attention', 'lrp'\], now it is \['lrp', 'att"):
+        score(tiny_checkpoint, out, Share(1, 2), methods=["lrp", "attention"])
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
     with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):

@@ -24,6 +24,7 @@ from kmerit.biology.head_study import TABLES, read_heads, read_heads_config, run
 from kmerit.biology.head_windows import draw_windows
 from kmerit.errors import ConfigError, FormatError, RunError, RunMismatch, UsageError
 from kmerit.io.readers import write_sequences
+from kmerit.models import layers
 from kmerit.models import model as models
 from kmerit.report.page import heads_page, write_heads
 from kmerit.report.text import head_lines
@@ -144,6 +145,24 @@ def test_ablation_resumes_and_can_be_left_out(planted: Path, windows: Sequences,
     pd.testing.assert_frame_equal(again.effects, first.effects, check_dtype=False)
     assert [each.stat().st_mtime_ns for each in stored] == times
     assert len(times) == 2
+
+
+@pytest.mark.skipif(not layers._CAN_PACK, reason="this build of torch has no packed products")
+def test_what_is_added_to_a_study_is_made_of_its_products(
+    planted: Path, windows: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def effects(out: str, kind: str, **options: Any) -> pd.DataFrame:
+        monkeypatch.setattr(models, "fastest", lambda *of: kind)
+        few = windows.take(range(60))
+        return km.heads(
+            planted, few, ["gc"], draws=60, seeds=0, dose=1, device="cpu", out=tmp_path / out, **options
+        ).effects
+
+    plain = effects("plain", "plain")
+    effects("both", "plain", ablation=False)
+    pd.testing.assert_frame_equal(effects("both", "packed"), plain, check_exact=True)
+    products = json.loads((tmp_path / "both" / "heads.json").read_text())["products"]
+    assert set(products.values()) == {"plain"}
 
 
 def test_position_is_measured_and_not_tested(result: km.Heads) -> None:

@@ -608,6 +608,7 @@ def test_other_inputs_are_refused_by_their_names(case: Case, tmp_path: Path) -> 
 
     plan(tmp_path / "one.parquet")
     before = (out / "settings.json").read_bytes()
+    assert json.loads(before)["products"] == promoter.products
     (tmp_path / "renamed.parquet").write_bytes((tmp_path / "one.parquet").read_bytes())
     plan(tmp_path / "renamed.parquet", floor="renamed")
     assert (out / "settings.json").read_bytes() == before

@@ -2,19 +2,21 @@
 
 import ast
 import itertools
+import posixpath
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers.small_run import results, write_experiment
 from kmerit.cli.app import app
 from kmerit.errors import ConfigError, RunMismatch, UsageError
 from kmerit.runs import pipeline
 from kmerit.runs.settings import load_config
-from kmerit.runs.workflow import LOCAL, SNAKEFILE, write_workflow
+from kmerit.runs.workflow import KUBERNETES, LOCAL, SNAKEFILE, write_workflow
 
 KEYS = ["trial.counts=[1, 3, 'all']", "trial.ism_per_class=1"]
 SNAKEMAKE = shutil.which("snakemake")
@@ -32,6 +34,23 @@ def test_it_writes_the_same_again_and_nothing_over_other_files(tiny_checkpoint: 
         write_workflow(config, out, 4, KEYS)
     assert (out / SNAKEFILE).read_bytes() == first
     assert not (out / LOCAL).exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "above", "place"), [("flow", "..", "/data/flow"), ("a/b/flow", "../../..", "/data/a/b/flow")]
+)
+def test_jobs_find_the_config_in_the_claim(
+    tiny_checkpoint: Path, tmp_path: Path, out: str, above: str, place: str
+) -> None:
+    write_workflow(write_experiment(tmp_path, tiny_checkpoint), tmp_path / out, 2)
+    for name in KUBERNETES.values():
+        text = (tmp_path / out / name).read_text()
+        assert text.startswith(f"# The claim holds what {above} holds, seen from here")
+        container = yaml.safe_load(text)["spec"]["template"]["spec"]["containers"][0]
+        config = shlex.split(container["command"][2])[2]
+        assert container["workingDir"] == place
+        assert config.startswith(f"{above}/")
+        assert posixpath.normpath(f"{place}/{config}").startswith("/data/")
 
 
 def test_what_is_wrong_is_refused_before_anything_is_written(tiny_checkpoint: Path, tmp_path: Path) -> None:
