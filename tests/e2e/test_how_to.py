@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 import kmerit as km
-from helpers.command import type_command
+from helpers.command import KMERIT, type_command
 from helpers.small_run import results
 from kmerit.biology.variants import Reason
 from kmerit.trials.measures import excesses
@@ -153,3 +156,17 @@ def test_a_run_in_shares(tmp_path: Path, experiment: Path, undisturbed: dict[str
         printed.append(done.out.split(":")[0])
     assert printed == ["Plan", "Share 1/2", "Share 2/2", "Report"]
     assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("snakemake") is None, reason="needs snakemake, the extra workflow")
+def test_a_run_by_snakemake(tmp_path: Path, experiment: Path, undisturbed: dict[str, str]) -> None:
+    page = (HOW_TO / "cluster.md").read_text(encoding="utf-8")
+    block = next(each for each in page.split("```") if "--cores 2" in each)
+    path = f"{KMERIT.parent}{os.pathsep}{os.environ['PATH']}"  # the parts call kmerit
+    for line in filter(None, block.splitlines()):
+        words = line.replace("results/flow", str(tmp_path / "flow")).replace("bundled:demo", str(experiment)).split()
+        environment = {**os.environ, "PATH": path}
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert results(tmp_path / "flow" / "run") == undisturbed
