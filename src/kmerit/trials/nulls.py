@@ -125,6 +125,12 @@ def turned_scores(scores: Float, sequences: Sequences, seed: int) -> Float:
 def ranked(name: str, scores: Float, target: Int64, names: tuple[str, ...]) -> Attribution:
     """Make scores a ranking; a sequence without any, as where they were withheld, takes no part in its trial.
 
+    Args:
+        name: Of the ranking, as if it were a method's.
+        scores: ``[sequence, position]``, NaN where there is none.
+        target: ``[sequence]``, the class of each.
+        names: Of the sequences.
+
     Example:
         >>> scores = np.array([[0.5, 1.0], [np.nan, np.nan]])
         >>> ranked("own", scores, np.array([1, 1]), ("a", "b")).withheld_rows.tolist()
