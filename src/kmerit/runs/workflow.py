@@ -78,8 +78,8 @@ default-resources:
   runtime: 240
 """
 _KUBERNETES = """\
-# The claim holds what {above} holds, seen from here: the config, its files and this folder. All nodes may write to it
-# (ReadWriteMany); the image has kmerit.
+# The claim holds what {above} holds, seen from here: the config, what it names, and this folder.
+# All nodes may write to it (ReadWriteMany); the image has kmerit.
 apiVersion: batch/v1
 kind: Job
 metadata:
