@@ -395,6 +395,8 @@ def _run(
             stack.enter_context(hold(folder.path))
         stack.enter_context(threads(resolved.compute.threads))
         optional = {each.table: [f"{job.name}.{each.name}" for job in jobs] for each in STAGES if each.table}
+        if share not in (None, "plan"):  # which follow a plan that names all tables
+            optional = {}
         settings = resolved.model_dump(mode="json", exclude_none=True)
         folder.check(settings, manifest, optional)
         undone = {job.name: {s.name for s in STAGES if not folder.is_done(f"{job.name}.{s.name}")} for job in jobs}

@@ -185,6 +185,9 @@ def test_a_run_in_shares_leaves_the_folder_of_a_run(
         work("gather")
     with pytest.raises(RunMismatch, match=r"compute\.micro_batch was \d+, now it is 3"):
         work(Share(1, 2), "compute.micro_batch=3")
+    for part in (Share(1, 2), "gather"):
+        with pytest.raises(RunMismatch, match=r"motifs\.\w+ was absent, now it is"):
+            work(part, "motifs.match=0.9")  # type: ignore[arg-type]
     scores = shared / "tasks" / "mine" / "attributions.parquet"
     whole_scores = scores.read_bytes()
     scores.write_bytes(whole_scores[:-1])
