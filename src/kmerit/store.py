@@ -731,7 +731,7 @@ class StoredParts:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], whole: Path) -> None:
         self.parts, self.whole = folder, whole
-        self.started = folder / "settings.json"
+        self.started, self.last_step = folder / "settings.json", folder / "last_step.json"
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.digest = json_digest(self.settings)
 
@@ -744,6 +744,34 @@ class StoredParts:
         """Record what determines the results, which every share is held to."""
         if read_record(self.started) != self.settings:
             write_record(self.started, self.settings)
+
+    def plan_last_step(self, settings: Mapping[str, Any]) -> None:
+        """Record with the plan what only the step after the parts reads; another plan may change it.
+
+        Args:
+            settings: JSON; empty where nothing is to be the same for all parts.
+        """
+        if settings:
+            write_record(self.last_step, settings)
+        else:
+            self.last_step.unlink(missing_ok=True)
+
+    def check_last_step(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a part with which the step after the parts would be another than the plan's.
+
+        Args:
+            settings: As for `plan_last_step`; of a key that only one of the two names nothing is known.
+
+        Raises:
+            RunMismatch: The first key that differs is named.
+        """
+        record = read_record(self.last_step) or {}
+        both = record.keys() & settings.keys()
+        for key, was, now in differences(*({key: each[key] for key in both} for each in (record, settings))):
+            raise RunMismatch(
+                f"{self.last_step} holds a plan with other settings: {key} was {_short(was)}, now it is {_short(now)}. "
+                f"Give what was planned, or make the plan again: {part_command('--plan')}"
+            )
 
     def check(self, what: str, free: Collection[str] = ()) -> None:
         """Refuse parts that were begun with other settings.
@@ -813,7 +841,7 @@ class StoredParts:
 
     def remove(self, endings: Iterable[str], more: Collection[str] = ()) -> None:
         """Remove the parts, whose files end so, and ``more``; of other files in their folder none is touched."""
-        part = rf"settings\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, endings))})"
+        part = rf"(settings|last_step)\.json|\d{{6,}}\.(json|{'|'.join(map(re.escape, endings))})"
         own = re.compile(rf"(\{PARTIAL})?({part})|\.({part}|share-\d+-of-\d+)\.lock")  # also of a share that was killed
         if self.parts.is_dir():
             names = [path.name for path in self.parts.iterdir()]

@@ -210,6 +210,7 @@ def trial(
             announce=lambda prospects: DISPLAY.write("\n".join(map(text.prospect, prospects))),
             share=options.share(),
             tiles=tiles,
+            judging={"resamples": resamples},
         )
     if options.is_part():
         return

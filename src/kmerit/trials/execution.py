@@ -860,6 +860,8 @@ def _number(here: tuple[str, ...], all_names: tuple[str, ...]) -> Int64:
 
 _WHAT = "a trial with other settings"
 _OTHER = "Choose a new folder with --out (Python: out=)."
+_WHERE_ASKED = ("tile", "stride", "controls", "grid")
+"""Settings that are recorded only where they were asked for."""
 ROW_GROUP = 2**16
 """Rows that are written together."""
 
@@ -887,12 +889,12 @@ class PartFolder(StoredParts):
         super().__init__(folder / "parts", {"layout": FORMAT, **settings, **conditions}, folder)
         self.finished = about is not None and not altered(folder, about["files"])
         if about is not None:
-            self._check(begun, self.settings.keys() - environment().keys())
+            self._check(begun, {*self.settings, *_WHERE_ASKED} - environment().keys())
         elif record is not None:
-            self._check(record, self.settings.keys())
+            self._check(record, {*self.settings, *_WHERE_ASKED})
         else:
             refuse_strangers(folder, "a trial", lambda entry: entry.name not in TABLES or _is_table(entry))
-            for path in self.parts.glob("*.json"):
+            for path in self.parts.glob("[0-9]*.json"):
                 if (read_record(path) or {"settings": self.digest}).get("settings") != self.digest:
                     raise RunMismatch(f"{folder} holds parts of a trial with other settings. {_OTHER}")
         if about is not None and self.finished:
@@ -1091,6 +1093,7 @@ def perform(
     extra: Extra | None = None,
     diagnostics: Mapping[str, Any] | None = None,
     share: store.Work | None = None,
+    judging: Mapping[str, Any] | None = None,
 ) -> Outcomes | Path:
     """Classify the mutants of every arm, and keep the raw outcomes.
 
@@ -1107,6 +1110,7 @@ def perform(
         extra: Makes the rankings that the scores do not hold.
         diagnostics: What is known beforehand; what is counted is added to it.
         share: What of it is done, in a folder; by default all.
+        judging: What the plan and all shares must agree on, though no outcome depends on it.
 
     Raises:
         UsageError: A share of what is kept in memory, or a process that a launcher of trainings has started.
@@ -1180,6 +1184,7 @@ def perform(
             folder = PartFolder(out, settings, model)
             if not folder.finished:
                 folder.need_plan()
+                folder.check_last_step(judging or {})
                 with making(folder.products):
                     for index, part in evaluated(lambda index: index not in share or folder.done(index)):
                         folder.write(index, part)
@@ -1188,10 +1193,13 @@ def perform(
     with hold(out):
         folder, count = PartFolder(out, settings, model), math.ceil(len(sequences) / size)
         if share == "plan" and not folder.finished:
+            folder.plan_last_step(judging or {})
             folder.plan()
         elif not folder.finished:
             folder.need_idle()
             if share == "gather":
+                folder.need_plan()
+                folder.check_last_step(judging or {})
                 folder.need_all(count)
             else:
                 with making(folder.products):

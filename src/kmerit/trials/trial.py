@@ -413,6 +413,7 @@ def trial(
     announce: Announce | None = ...,
     share: None = ...,
     tiles: Tiles | None = ...,
+    judging: Mapping[str, Any] | None = ...,
 ) -> Outcomes: ...
 
 
@@ -429,6 +430,7 @@ def trial(
     announce: Announce | None = ...,
     share: Work | None = ...,
     tiles: Tiles | None = ...,
+    judging: Mapping[str, Any] | None = ...,
 ) -> Path: ...
 
 
@@ -444,6 +446,7 @@ def trial(
     announce: Announce | None = None,
     share: Work | None = None,
     tiles: Tiles | None = None,
+    judging: Mapping[str, Any] | None = None,
 ) -> Outcomes | Path:
     """Put methods on a fair trial: against controls, under several operators and orders, with bounds.
 
@@ -464,6 +467,8 @@ def trial(
         share: What of it is done: ``"plan"`` records what determines the outcomes, a `kmerit.store.Share`
             classifies its chunks, and ``"gather"`` joins them; by default all is done. The bytes are the same.
         tiles: As for `mutate`.
+        judging: With ``share``, how the outcomes will be judged, such as ``{"resamples": 2000}``: a part that says
+            otherwise than the plan is refused. The outcomes do not depend on it.
 
     Returns:
         The raw outcomes, or the folder they are in.
@@ -475,7 +480,7 @@ def trial(
             made with other tiles.
         UnknownName: An operator or order that does not exist.
         TargetError: Methods that explain different classes, or scores of several labels or values.
-        RunMismatch: The folder holds another trial.
+        RunMismatch: The folder holds another trial, or the plan is another.
 
     Example:
         >>> import kmerit as km
@@ -525,8 +530,8 @@ def trial(
     }
     folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
-    prospect_rows = {"prospects": [asdict(each) for each in expected]}
-    return perform(model, sequences, scores, arms, settings, folder, progress, clusters, extra, prospect_rows, share)
+    known = {"prospects": [asdict(each) for each in expected]}
+    return perform(model, sequences, scores, arms, settings, folder, progress, clusters, extra, known, share, judging)
 
 
 def _grid(grid: object) -> Grid:

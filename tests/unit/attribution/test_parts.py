@@ -116,6 +116,8 @@ def test_a_share_of_another_plan_is_refused_by_name(
         score(tiny_checkpoint, out, Share(1, 2), methods=["attention"])
     with pytest.raises(RunMismatch, match=r"order_of_methods was \['attention', 'lrp'\], now it is \['lrp', 'att"):
         score(tiny_checkpoint, out, Share(1, 2), methods=["lrp", "attention"])
+    with pytest.raises(RunMismatch, match=r"check was 0, now it is 3"):  # which only the last step uses
+        score(tiny_checkpoint, out, "gather", check=3)
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
     with pytest.raises(RunMismatch, match=r"threads was \d+, now it is \d+"):

@@ -285,6 +285,8 @@ def test_a_share_of_another_plan_is_refused_by_name(
         study(planted, windows, out, Share(1, 2), draws=80)
     with pytest.raises(RunMismatch, match="dose was 2, now it is 1"):
         study(planted, windows, out, Share(1, 2), dose=1)
+    with pytest.raises(RunMismatch, match="ablation was True, now it is False"):
+        study(planted, windows, out, "gather", ablation=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:

@@ -16,7 +16,7 @@ import yaml
 from helpers.planted_head import planted_windows, write_planted
 from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.cli.app import app
-from kmerit.errors import ConfigError, FormatError, RunError, UsageError
+from kmerit.errors import ConfigError, FormatError, RunError, RunMismatch, UsageError
 from kmerit.io.motifs import bundled_motifs
 from kmerit.io.readers import write_sequences as write_sequences_with_loci
 from kmerit.runs.commands import command_of
@@ -65,6 +65,63 @@ def test_a_verb_in_shares_leaves_what_the_verb_leaves(
     shares("trial.toml", "judged")
     kmerit(*command_of("trial.toml").words, "--out", "judged at once", "--quiet")  # type: ignore[union-attr]
     assert results(folder / "judged") == results(folder / "judged at once")
+
+
+def test_parts_of_a_trial_are_judged_as_planned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    kmerit(*command_of("scores.toml").words, "--out", "scores.parquet", "--quiet")  # type: ignore[union-attr]
+    planned = Path("trial.toml").read_text()
+    other = planned.replace("--resamples 100", "--resamples 150")
+    assert other != planned
+
+    def part(text: str, *words: str) -> None:
+        Path("trial.toml").write_text(text)
+        kmerit("work", "trial.toml", "--out", "judged", *words, "--quiet")
+
+    part(planned, "--plan")
+    refused = (
+        r"judged/outcomes/parts/last_step\.json holds a plan with other settings: resamples was 100, now it is 150\. "
+        r"Give what was planned, or make the plan again: kmerit work trial\.toml --out judged --plan$"
+    )
+    before = results(folder / "judged")
+    for words in (["--shard", "1/1"], ["--gather"]):
+        with pytest.raises(RunMismatch, match=refused):
+            part(other, *words)
+    assert results(folder / "judged") == before
+    part(planned, "--shard", "1/1")
+    with pytest.raises(RunMismatch, match=refused):
+        part(other, "--gather")
+    part(other, "--plan")  # the shares do not depend on it
+    with pytest.raises(RunMismatch, match="resamples was 150, now it is 100"):
+        part(planned, "--gather")
+    part(other, "--gather")
+    words = command_of("trial.toml").words  # type: ignore[union-attr]
+    kmerit(*words, "--out", "whole", "--quiet")
+    assert results(folder / "judged") == results(folder / "whole")
+    part(planned, "--gather")  # when all is there, it judges again, as the verb does
+    kmerit(*command_of("trial.toml").words, "--out", "whole", "--quiet")  # type: ignore[union-attr]
+    assert results(folder / "judged") == results(folder / "whole")
+
+
+def test_the_verb_itself_is_not_held_to_the_plan_of_its_verdicts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    kmerit(*command_of("scores.toml").words, "--out", "scores.parquet", "--quiet")  # type: ignore[union-attr]
+    kmerit("work", "trial.toml", "--out", "judged", "--plan", "--quiet")
+    kmerit("work", "trial.toml", "--out", "judged", "--shard", "1/2", "--quiet")
+    words = [word.replace("100", "150") for word in command_of("trial.toml").words]  # type: ignore[union-attr]
+    for out in ("judged", "whole"):
+        kmerit(*words, "--out", out, "--quiet")
+    assert results(folder / "judged") == results(folder / "whole")
+
+
+def test_a_plan_without_a_record_of_the_last_step_is_gathered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    kmerit(*command_of("scores.toml").words, "--out", "scores.parquet", "--quiet")  # type: ignore[union-attr]
+    kmerit("work", "trial.toml", "--out", "judged", "--plan", "--quiet")
+    (folder / "judged" / "outcomes" / "parts" / "last_step.json").unlink()  # as plans of before are
+    for part in (["--shard", "1/1"], ["--gather"]):
+        kmerit("work", "trial.toml", "--out", "judged", *part, "--quiet")
+    assert not (folder / "judged" / "outcomes" / "parts").exists()
 
 
 @pytest.mark.slow

@@ -6,20 +6,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
 from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
+from kmerit.io.crops import Tiles
 from kmerit.models import layers, model
 from kmerit.runs import pipeline
+from kmerit.sequences import Sequences
 from kmerit.store import Share, Work
 from kmerit.trials import execution
 from kmerit.trials.outcomes import read_outcomes
+from kmerit.trials.trial import Grid, trial
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -125,6 +130,23 @@ def test_shares_make_the_products_of_the_plan(
     assert read_outcomes(mixed).settings["products"] == "plain"
     with pytest.raises(RunMismatch, match="products was 'packed', now it is 'plain'"):
         make(packed, ("gather", False))  # also when it is finished
+
+
+def test_parts_and_a_trial_without_the_tiles_of_the_plan_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    classifier, rng = model.load_model(str(tiny_checkpoint), device="cpu"), np.random.default_rng(4)
+    sequences = Sequences.from_strings(["".join(rng.choice(list("ACGT"), 44)) for _ in range(4)], labels=[0, 1] * 2)
+    scores, out = {"mine": list(rng.normal(size=(4, 44)))}, tmp_path / "outcomes"
+    grid = replace(Grid.quick(), counts=(3,), random_sets=1)
+
+    def make(share: Work | None, tiles: Tiles | None) -> None:
+        trial(classifier, sequences, scores, grid, out=out, share=share, tiles=tiles)
+
+    tiles = Tiles(30, 10)
+    for part in ("plan", Share(1, 1), "gather"):
+        make(part, tiles)  # type: ignore[arg-type]
+        for other in (Share(1, 1), "gather", "plan", None):
+            with pytest.raises(RunMismatch, match="stride was 10, now it is None"):
+                make(other, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("share", ["gather", None])
