@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 KMERIT = Path(sys.executable).with_name("kmerit")
+needs_snakemake = pytest.mark.skipif(
+    not KMERIT.with_name("snakemake").exists(), reason="needs snakemake, of the extra workflow"
+)
 
 
 class Done(NamedTuple):
@@ -23,3 +29,13 @@ def type_command(*arguments: object, **options: Any) -> Done:
     command = [str(KMERIT), *map(str, arguments)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
     return Done(process.returncode, process.stdout, process.stderr)
+
+
+def run_snakemake(*words: object, cwd: Path) -> str:
+    """Run the environment's ``snakemake``, whose jobs find its ``kmerit``, active or not, and return what it says."""
+    path = os.pathsep.join([str(KMERIT.parent), os.environ["PATH"]])
+    command = [str(KMERIT.with_name("snakemake")), *map(str, words)]
+    options: dict[str, Any] = {"cwd": cwd, "env": {**os.environ, "PATH": path}, "timeout": 900, "check": False}
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from helpers.command import needs_snakemake, run_snakemake
 from helpers.planted_head import planted_windows, write_planted
 from helpers.small_run import results, write_experiment, write_sequences
 from kmerit.cli.app import app
@@ -283,11 +284,9 @@ def _words(folder: Path) -> list[str]:
     return [str(folder / word) if word.endswith(".csv") else word for word in config.words]
 
 
+@needs_snakemake
 @pytest.mark.slow
 def test_its_workflow_makes_the_scores(folder: Path) -> None:
-    pytest.importorskip("snakemake", reason="needs the extra workflow")
     snakefile = write_workflow(folder / "scores.toml", folder / "flow", 2)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_snakemake("--snakefile", snakefile, "--cores", "2", cwd=folder)
     assert (folder / "flow" / "scores.parquet").is_file()
