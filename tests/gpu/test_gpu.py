@@ -92,6 +92,20 @@ def test_a_micro_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixt
     assert "Out of memory" in caplog.text
 
 
+def test_a_micro_batch_is_found_by_a_probe() -> None:
+    """Without a name the card's own number: the same each time, recorded, and with answers like the processor's."""
+    processor, card = both("bundled:promoter")
+    if card.device.type == "cpu":
+        pytest.skip("processors are not probed")
+    strings = random_strings([200] * 300, seed=4)
+    found = {km.attribute(card, strings, ["lrp"], target=0)["lrp"].settings["micro_batch"] for _ in range(2)}
+    assert len(found) == 1
+    assert 8 <= found.pop() <= 64
+    theirs = card.predict(strings)
+    assert theirs.settings["micro_batch"] == 64
+    np.testing.assert_allclose(theirs, processor.predict(strings), rtol=0, atol=1e-4)
+
+
 def test_a_training_on_the_card_predicts_on_the_processor(tmp_path: Path) -> None:
     """A few steps on the device; what is published gives the same logits everywhere."""
     from kmerit.training import finetune

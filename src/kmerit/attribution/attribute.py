@@ -233,6 +233,8 @@ Target = Literal["predicted", "label"] | int | str | Mapping[str, Any]
 """The predicted class, the true one, an output by its number or its name; or tracks and bins, see `Model.task`."""
 Progress = Callable[[int, int], None]
 _BATCHES_PER_BLOCK = 32
+_REPEATS = ("steps", "samples", "n_samples", "n_baselines")
+"""Options that say how often a method repeats a pass."""
 
 
 @overload
@@ -365,6 +367,7 @@ def attribute(
         raise UsageError("methods: expected one at least, got none. Their names: kmerit list methods.")
     plan = replace(plan, settings={**plan.settings, "target": target})
     plan = plan if reference is None else _with_reference(plan, sequences, reference, whole)
+    plan = _fitted(plan, sequences)
     if out is not None:
         return _to_file(plan, sequences, Path(out), check, progress, share)
     plan = _with_targets(plan, sequences)
@@ -424,6 +427,43 @@ def _to_file(
 
 def _completed(plan: _Plan, target: Int64 | None, settings: Mapping[str, Any]) -> _Plan:
     return replace(plan, target=target, settings={**plan.settings, **settings})
+
+
+def _fitted(plan: _Plan, sequences: Sequences) -> _Plan:
+    """Give a plan a micro-batch that fits when its methods score the longest sequence, where a probe is to find it.
+
+    Methods that repeat a pass make it once, and those that pass once per nucleotide take no more memory than the pass
+    that all share. A user's own methods, which may ask for the names of the sequences, are not tried.
+    """
+    tried = {
+        name: (method, {**options, **{key: 1 for key in _REPEATS if key in options}})
+        for name, (method, options) in plan.chosen.items()
+        if registered().get(name) is method and "per nucleotide" not in str(method.cost)
+    }
+
+    def score(model: Model, batch: Sequences) -> None:
+        target = None if plan.target is None else np.resize(plan.target[:1], len(batch))
+        with model.computing():
+            _score(replace(plan, model=model, chosen=tried, reference=None), batch, target)
+
+    tiled = plan.model if plan.tiles is None else replace(plan.model, tiles=plan.tiles)
+    micro_batch = tiled.fitted(sequences, score).micro_batch
+    model = replace(plan.model, micro_batch=micro_batch, probes=False)
+    return replace(plan, model=model, settings={**plan.settings, "micro_batch": micro_batch})
+
+
+def fitted(model: Model, sequences: Sequences, methods: Sequence[str | Method]) -> Model:
+    """Give a model a micro-batch that fits when methods score the longest sequence, where a probe is to find it.
+
+    Example:
+        >>> import kmerit as km
+        >>> model, rows = km.load_model("bundled:promoter", micro_batch=4), km.Sequences.from_strings(["TATAAAGG"])
+        >>> fitted(model, rows, ["lrp"]).micro_batch
+        4
+    """
+    if not model.probes:
+        return model
+    return _fitted(_plan(model, sequences, methods, 0, "nucleotide", "mean", {}), sequences).model
 
 
 def check_methods(

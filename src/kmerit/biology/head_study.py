@@ -30,11 +30,12 @@ from kmerit.biology.head_effects import (
 )
 from kmerit.biology.head_tests import ADJUSTED, REASONS, Result, associate, aurocs, loci_of, over_loci
 from kmerit.biology.head_windows import draw_windows
-from kmerit.biology.heads import VARIANTS, paid_attention
+from kmerit.biology.heads import VARIANTS, paid_attention, passes
 from kmerit.config import Several, Table, read_toml
 from kmerit.errors import ConfigError, FormatError, UsageError, short
 from kmerit.io.readers import SequencesLike, as_sequences, read_sequences
-from kmerit.models.model import MICRO_BATCH, Model, environment, load_model
+from kmerit.models.inference import MICRO_BATCH
+from kmerit.models.model import Model, environment, load_model
 from kmerit.models.untrained import permuted_weights, random_weights, training_steps
 from kmerit.sequences import Bool, Floats, Int64, Sequences
 from kmerit.store import (
@@ -546,9 +547,12 @@ class _Study:
         if folder is not None and not record:  # done: what is added is made of the same products
             record = {"products": recorded(folder / SETTINGS, "products")}
 
+        longest = int(windows.lengths.max())
+
         def held(name: str, model: Model) -> Model:
             begun = {key: value.get(name) if isinstance(value, dict) else value for key, value in record.items()}
-            return model if folder is None else model.begun_with(begun, folder, "heads with other settings")
+            model = model if folder is None else model.begun_with(begun, folder, "heads with other settings")
+            return model.fitted(windows, partial(passes, variant=attention, longest=longest))
 
         def loaded(name: str) -> Model:
             given = by_name[name]

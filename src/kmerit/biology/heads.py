@@ -76,14 +76,14 @@ def paid_attention(model: Model, sequences: Sequences, variant: str = "paid", pr
     parts: list[Paid] = []
     for rows in slices(len(sequences), model):
         batch = sequences.take(np.arange(rows.start, rows.stop))
-        parts += fitting(model, partial(_passes, sequences=batch, variant=variant, longest=longest))
+        parts += fitting(model, partial(passes, sequences=batch, variant=variant, longest=longest))
         if progress is not None:
             progress(rows.stop, len(sequences))
     return Paid(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
-def _passes(model: Model, sequences: Sequences, variant: str, longest: int) -> list[Paid]:
-    """Take a batch in micro-batches whose sequences may share a pass."""
+def passes(model: Model, sequences: Sequences, variant: str, longest: int) -> list[Paid]:
+    """Take a batch in micro-batches whose sequences may share a pass; see `paid_attention`."""
     parts = []
     for rows in slices(len(sequences), model):
         batch = sequences.take(np.arange(rows.start, rows.stop))

@@ -20,7 +20,7 @@ from kmerit.attribution.attribute import attribute, check_methods, over_strands
 from kmerit.attribution.method import Method
 from kmerit.errors import FormatError, TargetError, UsageError
 from kmerit.io.elements import REASONS, Assay, read_elements, summary_of
-from kmerit.models.inference import check_strands
+from kmerit.models.inference import check_strands, of_length
 from kmerit.models.model import Model, window_of
 from kmerit.results import Problem, Remark
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences, Strands, decode, encode, generator, other_strand
@@ -613,6 +613,7 @@ def measured(
         model, target = model.task(target), None
     if out is not None:
         model = model.begun_with(all_recorded(Path(out) / SETTINGS), Path(out), "measured effects of another config")
+    model = model.fitted(of_length(length or window_of(model) or max(map(len, elements))))
     request = _Request(
         model, tuple(methods), options or {}, _output(model, target), length or window_of(model), flanks, flank_draws,
         strands, seed,

@@ -1063,7 +1063,7 @@ def motifs(
     begun = read_record(folder / _PARTS / "settings.json") or {
         "products": recorded(folder / "settings.json", "products")
     }
-    model = None if model is None else model.begun_with(begun, folder, "motifs with other settings")
+    model = None if model is None else model.begun_with(begun, folder, "motifs with other settings").fitted(sequences)
     conditions = {name: version(name) for name in ("kmerit", "memelite")} | ({} if model is None else model.conditions)
     stored = StoredParts(folder / _PARTS, {**conditions, **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)

@@ -29,7 +29,7 @@ from kmerit.formats import Shown
 from kmerit.io.genome import chromosome_key, genome_letters, open_genome
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.io.vcf import MISSING, BgzipWriter, Row, Vcf, with_fields, with_info
-from kmerit.models.inference import check_strands
+from kmerit.models.inference import check_strands, of_length
 from kmerit.models.model import Model, window_of
 from kmerit.results import Attribution, Problem
 from kmerit.sequences import (
@@ -744,6 +744,7 @@ def variants(
     if out is not None:
         begun = read_record(Path(out) / _PARTS / "settings.json") or all_recorded(Path(out) / SETTINGS)
         model = model.begun_with(begun, Path(out), "variants with other settings")
+    model = model.fitted(of_length(width or max((locus.end - locus.start for locus in places or ()), default=1)))
     request = _Request(model, tuple(methods), options or {}, whole, strands)
     _check_request(request, width, places)
     rows, reference = Vcf.open(vcf), _Reference(Path(genome), width, places or [])

@@ -30,6 +30,7 @@ from kmerit.trials.controls import CONTROLS
 if TYPE_CHECKING:
     from kmerit.attribution.references import Reference
     from kmerit.io.crops import Tiles
+    from kmerit.models.inference import MicroBatch
     from kmerit.models.model import Model
     from kmerit.sequences import Sequences
     from kmerit.store import Work
@@ -495,7 +496,13 @@ def model(
     dtype: Annotated[
         str, typer.Option(help="float32; float64 for more exact scores; bfloat16 for prediction only.")
     ] = "float32",
-    micro_batch: Annotated[int, typer.Option(min=1, help="Sequences per pass over the model.")] = 8,
+    micro_batch: Annotated[
+        str,
+        typer.Option(
+            metavar="<int or auto>",
+            help="Sequences per pass over the model; auto: 8, and on a graphics card what a probe finds to fit.",
+        ),
+    ] = "auto",
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a hub model; also NAME@REVISION.")
     ] = None,
@@ -509,8 +516,23 @@ def model(
     """Load the model."""
     from kmerit.models.model import load_model
 
-    whole_model = load_model(model, device, dtype, micro_batch, revision)
+    whole_model = load_model(model, device, dtype, _micro_batch(micro_batch), revision)
     return whole_model if label is None else whole_model.task(number_or_name(label))
+
+
+def _micro_batch(text: str) -> "MicroBatch":
+    """Read how many sequences a pass takes.
+
+    Raises:
+        UsageError: It is neither a number from 1 nor ``auto``.
+    """
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    from kmerit.errors import UsageError
+
+    raise UsageError(f"--micro-batch: expected a whole number from 1, or auto, got {text!r}.")
 
 
 def columns(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -240,9 +240,94 @@ def fitting(model: Model, work: Callable[[Model], T]) -> T:
                 ) from error
         # Out of the handler the failed pass is forgotten, and what it held can be freed.
         model = replace(model, micro_batch=model.micro_batch // 2)
-        if model.device.type == "cuda":
-            torch.cuda.empty_cache()
+        _free(model.device)
         _LOG.warning("Out of memory on %s; going on with a micro-batch of %d.", model.device, model.micro_batch)
+
+
+MICRO_BATCH = 8
+"""Sequences of some 200 tokens per forward pass: what stays in a processor's cache."""
+MOST = 64
+"""Sequences per forward pass, at most, where a probe finds how many."""
+_PROBED = ("cuda",)
+"""Devices whose memory a probe may fill: they say when it runs out, where a processor's system may end the process."""
+MicroBatch = int | Literal["auto"]
+
+
+def micro_batch_of(micro_batch: MicroBatch, device: torch.device) -> tuple[int, bool]:
+    """Say how many sequences a forward pass takes, and whether a probe is to find a better number.
+
+    Args:
+        micro_batch: That number; or ``auto``: `MICRO_BATCH`, and on a graphics card what a probe finds.
+        device: Where the model runs.
+
+    Raises:
+        UsageError: Neither.
+
+    Example:
+        >>> micro_batch_of("auto", torch.device("cpu")), micro_batch_of("auto", torch.device("cuda"))
+        ((8, False), (8, True))
+    """
+    if micro_batch == "auto":
+        return MICRO_BATCH, device.type in _PROBED
+    if isinstance(micro_batch, bool) or not isinstance(micro_batch, int) or micro_batch < 1:
+        raise UsageError(f"micro_batch: expected a whole number from 1, or 'auto', got {micro_batch!r}.")
+    return micro_batch, False
+
+
+def of_length(length: int) -> Sequences:
+    """Draw a sequence, for a probe of what is not read yet.
+
+    Example:
+        >>> of_length(3).lengths
+        array([3])
+    """
+    return Sequences.from_strings(["".join(np.random.default_rng(0).choice(list("ACGT"), length))])
+
+
+def probed(model: Model, work: Callable[[Model], object], most: int = MOST) -> int:
+    """Find a micro-batch by trying: half the largest power of two that fits the device's memory.
+
+    The other half is left for what the probe does not see: memory in pieces, and other work on the device.
+
+    Args:
+        model: What is tried begins with its micro-batch.
+        work: One pass of as many sequences as the model's micro-batch, of the largest that there will be.
+        most: The largest answer.
+
+    Returns:
+        The micro-batch, from 1 to ``most``.
+
+    Example:
+        >>> import kmerit as km
+        >>> probed(km.load_model("bundled:promoter"), lambda model: None)
+        64
+    """
+
+    def fits(size: int) -> bool:
+        try:
+            work(replace(model, micro_batch=size, probes=False))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        _free(model.device)  # out of the handler, where the failed pass is forgotten
+        return False
+
+    size = model.micro_batch
+    if fits(size):
+        while size < 2 * most and fits(2 * size):
+            size *= 2
+    else:
+        while size > 1 and not fits(size := size // 2):
+            pass
+    _free(model.device)
+    return max(1, size // 2)
+
+
+def _free(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def slices(count: int, model: Model) -> Iterator[slice]:

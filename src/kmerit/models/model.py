@@ -37,12 +37,15 @@ from kmerit.models.encoder import Encoder, tensors_of
 from kmerit.models.family import Ability, Network, family_of
 from kmerit.models.inference import (
     Company,
+    MicroBatch,
     batches,
     check_strands,
     company_of,
     fitting,
+    micro_batch_of,
     over_tiles,
     part,
+    probed,
     refuse_nonfinite,
     slices,
     strand_change,
@@ -57,6 +60,8 @@ from kmerit.store import refuse_other
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
+_FEW = 256
+"""Sequences whose prediction is not worth a probe."""
 _LISTED = 10
 """Outputs that a message names."""
 
@@ -100,6 +105,7 @@ class Model:
         abilities: What methods may ask of it.
         digest: sha256 of the weights.
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
+        probes: Whether `fitted` is to find the micro-batch, since nobody has named one.
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
         fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
@@ -124,6 +130,7 @@ class Model:
     abilities: frozenset[Ability]
     digest: str
     micro_batch: int
+    probes: bool = False
     company: Company = Company.ANY
     trained: Trained | None = None
     fixed_products: Products | None = None
@@ -289,6 +296,8 @@ class Model:
     def begun_with(self, begun: Mapping[str, Any], folder: Path, what: str) -> Model:
         """Copy it, to go on with something under the conditions that it was begun with.
 
+        The products are those of then, and so is the micro-batch where nobody has named one.
+
         Args:
             begun: What is recorded of them, see `conditions`; what is not is not compared. Other keys are not read.
             folder: What was begun.
@@ -303,9 +312,48 @@ class Model:
             Traceback (most recent call last):
             kmerit.errors.RunMismatch: results holds a trial: dtype was 'float64', now it is 'float32'. ...
         """
+        if self.probes and begun.get("micro_batch") is not None:
+            self = replace(self, micro_batch=begun["micro_batch"], probes=False)
         chosen = {key: value for key, value in self._chosen.items() if begun.get(key) is not None}
         refuse_other(folder, what, {key: begun[key] for key in chosen}, chosen)
         return self.with_products(begun.get("products"), folder)
+
+    def fitted(
+        self,
+        sequences: Sequences,
+        work: Callable[[Model, Sequences], object] | None = None,
+        begun: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """Copy it with a micro-batch that fits the device, where nobody has named one; see `inference.probed`.
+
+        Args:
+            sequences: What is to be worked on. The one with most tokens is tried, as many times over as a micro-batch
+                holds. Those that the model does not take leave it as it is.
+            work: What is done with them, given a model and a micro-batch; by default they are classified.
+            begun: What is recorded of something that was begun; the micro-batch in it is taken.
+
+        Example:
+            >>> import kmerit as km
+            >>> model = km.load_model("bundled:promoter", micro_batch=4)
+            >>> model.fitted(km.Sequences.from_strings(["ACGTTGCA"])).micro_batch
+            4
+        """
+        if not self.probes or not len(sequences):
+            return self
+        if begun is not None and begun.get("micro_batch") is not None:
+            return replace(self, micro_batch=begun["micro_batch"], probes=False)
+        whole = replace(self, tiles=None)
+        try:
+            self.check(sequences)
+            pieces = sequences if self.tiles is None else self.tiles.cut(sequences).sequences
+        except SequenceError:
+            return self
+        longest = int(self.tokenizer.survey(pieces).tokens.argmax())
+        pass_of = work or Model._logits_of
+        letters = pieces.take([longest]).strings()
+        size = probed(whole, lambda model: pass_of(model, Sequences.from_strings(letters * model.micro_batch)))
+        _LOG.info("%s on %s: a micro-batch of %d, found by a probe", self.name, self.device, size)
+        return replace(self, micro_batch=size, probes=False)
 
     def with_products(self, products: Products | None, where: os.PathLike[str]) -> Model:
         """Copy it, to make the products with which something was begun.
@@ -485,7 +533,8 @@ class Model:
             raise TargetError(f"target: tracks and bins are named, and {self.name} has none. It has: {self.listed}.")
         if self.whole is not None:
             encoder = self.whole.encoder.to(self.device, self.dtype)
-            other = replace(self.whole, encoder=encoder, micro_batch=self.micro_batch)._aggregate(target)
+            whole = replace(self.whole, encoder=encoder, micro_batch=self.micro_batch, probes=self.probes)
+            other = whole._aggregate(target)
             return replace(other, whole=self.whole) if _aggregates_alike(self.encoder, other.encoder) else other
         if self.encoder.aggregate is not None:
             raise TargetError(
@@ -781,9 +830,12 @@ class Model:
         check_strands(strands)
         sequences = as_sequences(sequences)
         settings: dict[str, Any] = {"model": self.digest, "problem": self.problem.value, "strands": strands}
-        answers = self._answers(sequences, progress, tiles)
+        model = replace(self, tiles=tiles).fitted(sequences) if len(sequences) > _FEW else self
+        settings |= {"micro_batch": model.micro_batch} if self.probes else {}
+        model = replace(model, tiles=self.tiles)
+        answers = model._answers(sequences, progress, tiles)
         if strands == "both":
-            back = self._answers(other_strand(sequences), progress, tiles)
+            back = model._answers(other_strand(sequences), progress, tiles)
             settings["strand_change"] = strand_change(self.problem, answers, back, self.name)._asdict()
             answers = (answers + back) / 2
         return Predictions.of(answers, sequences.names, self.labels, settings)
@@ -868,15 +920,13 @@ def labels_of(checkpoint: Checkpoint, outputs: int) -> tuple[str, ...]:
 
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
-MICRO_BATCH = 8
-"""Sequences of some 200 tokens per forward pass: what stays in a processor's cache."""
 
 
 def load_model(
     path_or_name: str | os.PathLike[str],
     device: str = "auto",
     dtype: str = "float32",
-    micro_batch: int = MICRO_BATCH,
+    micro_batch: MicroBatch = "auto",
     revision: str | None = None,
     target: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -887,7 +937,8 @@ def load_model(
             ``bundled:enhancer``.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``float32``, ``float64`` or ``bfloat16`` (prediction only).
-        micro_batch: Sequences per forward pass.
+        micro_batch: Sequences per forward pass. ``auto``: 8 on a processor; on a graphics card it is found before work
+            begins, by trying the longest sequence: half of what fits, at most 64. What was begun keeps its own.
         revision: Branch, tag or commit of a hub name; ``owner/name@revision`` says the same.
         target: Of a model of tracks, what is explained, as for `Model.task`; by default what it was trained on, where
             `kmerit finetune` trained it on one value.
@@ -931,7 +982,7 @@ def _aggregates_alike(one: Network, other: Network) -> bool:
 
 
 def of_checkpoint(
-    checkpoint: Checkpoint, device: str = "auto", dtype: str = "float32", micro_batch: int = MICRO_BATCH
+    checkpoint: Checkpoint, device: str = "auto", dtype: str = "float32", micro_batch: MicroBatch = "auto"
 ) -> Model:
     """Make a model of a checkpoint; see `load_model`.
 
@@ -939,9 +990,8 @@ def of_checkpoint(
         CheckpointError: As of `load_model`.
         UsageError: An unknown device or dtype.
     """
-    if micro_batch < 1:
-        raise UsageError(f"micro_batch: expected at least 1 sequence, got {micro_batch}.")
     place = find_device(device)
+    size, probes = micro_batch_of(micro_batch, place)
     family = family_of(checkpoint)
     checkpoint.check_architecture(family.architectures)
     digest = checkpoint.digest  # before the tensors are taken
@@ -956,7 +1006,8 @@ def of_checkpoint(
         labels=parts.tracks or labels_of(checkpoint, outputs),
         problem=Problem.VALUES if parts.tracks else problem_of(checkpoint, outputs),
         digest=digest,
-        micro_batch=micro_batch,
+        micro_batch=size,
+        probes=probes,
         max_tokens=parts.max_tokens,
         abilities=parts.abilities | ({Ability.MASKING} if parts.tokenizer.mask_id is not None else set()),
         trained=_trained(checkpoint.config),
@@ -986,7 +1037,7 @@ def window_of(model: Model) -> int | None:
     return None if model.trained is None else model.trained.window
 
 
-def elsewhere(model: Model, device: str, dtype: str, micro_batch: int) -> Model:
+def elsewhere(model: Model, device: str, dtype: str, micro_batch: MicroBatch) -> Model:
     """Copy a model to a device, in a dtype, with a micro-batch, all named as for `load_model`.
 
     Raises:
@@ -994,7 +1045,9 @@ def elsewhere(model: Model, device: str, dtype: str, micro_batch: int) -> Model:
     """
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    return replace(model, encoder=model.encoder.to(find_device(device), _DTYPES[dtype]), micro_batch=micro_batch)
+    place = find_device(device)
+    size, probes = micro_batch_of(micro_batch, place)
+    return replace(model, encoder=model.encoder.to(place, _DTYPES[dtype]), micro_batch=size, probes=probes)
 
 
 def in_float64(model: Model) -> Model:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from kmerit.errors import CheckpointError
 from kmerit.models.checkpoint import Checkpoint, read
-from kmerit.models.model import MICRO_BATCH, Model, of_checkpoint
+from kmerit.models.inference import MicroBatch
+from kmerit.models.model import Model, of_checkpoint
 from kmerit.sequences import generator
 
 _STD = 0.02
@@ -23,7 +24,7 @@ _STEP = re.compile(r"checkpoint-(\d+)")
 
 
 def random_weights(
-    path_or_name: str | os.PathLike[str], seed: int, device: str = "auto", micro_batch: int = MICRO_BATCH
+    path_or_name: str | os.PathLike[str], seed: int, device: str = "auto", micro_batch: MicroBatch = "auto"
 ) -> Model:
     """Make a model of a checkpoint's shape with random weights.
 
@@ -56,7 +57,7 @@ def random_weights(
 
 
 def permuted_weights(
-    path_or_name: str | os.PathLike[str], seed: int, device: str = "auto", micro_batch: int = MICRO_BATCH
+    path_or_name: str | os.PathLike[str], seed: int, device: str = "auto", micro_batch: MicroBatch = "auto"
 ) -> Model:
     """Make a model of a checkpoint with the entries of every matrix permuted; vectors stay.
 
@@ -81,7 +82,7 @@ def permuted_weights(
 
 
 def _changed(
-    checkpoint: Checkpoint, change: Callable[[str, Tensor], Tensor], suffix: str, device: str, micro_batch: int
+    checkpoint: Checkpoint, change: Callable[[str, Tensor], Tensor], suffix: str, device: str, micro_batch: MicroBatch
 ) -> Model:
     tensors = {}
     for name in checkpoint.tensors:

@@ -18,9 +18,9 @@ from kmerit.errors import LengthError, ModelError, NotFinite, UnsupportedMethod,
 from kmerit.io.tables import first_line
 from kmerit.models.encoder import Rules, of_output
 from kmerit.models.family import Ability
-from kmerit.models.inference import Company
+from kmerit.models.inference import Company, MicroBatch, micro_batch_of
 from kmerit.models.layers import full_precision
-from kmerit.models.model import MICRO_BATCH, Model, find_device
+from kmerit.models.model import Model, find_device
 from kmerit.models.rules import GRADIENT
 from kmerit.models.tokenizers import Survey
 from kmerit.results import Problem
@@ -196,7 +196,7 @@ def wrap(
     name: str = "",
     device: str = "auto",
     dtype: str = "float32",
-    micro_batch: int = MICRO_BATCH,
+    micro_batch: MicroBatch = "auto",
 ) -> Model:
     """Make any torch module from one-hot nucleotides to outputs a model like every other.
 
@@ -215,7 +215,7 @@ def wrap(
         name: What to call the model; by default the module's class.
         device: As for ``load_model``.
         dtype: ``float32`` or ``float64``; parameters are converted.
-        micro_batch: Sequences per forward pass.
+        micro_batch: As for ``load_model``.
 
     Raises:
         UsageError: No torch module, or no usable names or numbers.
@@ -236,14 +236,14 @@ def wrap(
         raise UsageError(
             f"module: expected a torch.nn.Module, got {type(module).__name__}. Call it from a module's forward."
         )
-    for what, value in (("length", length), ("micro_batch", micro_batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"{what}: expected a whole number from 1, got {value!r}.")
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise UsageError(f"length: expected a whole number from 1, got {length!r}.")
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
     kind, labels = _kind(problem), _labels(outputs)
     _check_count(kind, len(labels))
     where, name = find_device(device), name or type(module).__name__
+    size, probes = micro_batch_of(micro_batch, where)
     try:
         copy = deepcopy(module).to(where, _DTYPES[dtype]).eval().requires_grad_(False)
     except Exception as error:  # of any class: it is the module's own code
@@ -260,7 +260,8 @@ def wrap(
         max_tokens=length,
         abilities=frozenset({Ability.MASKING}),
         digest=_digest(copy, length, kind, labels),
-        micro_batch=micro_batch,
+        micro_batch=size,
+        probes=probes,
         company=company,
     )
 

@@ -226,13 +226,13 @@ class ComputeTable(Table):
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
         dtype: What models compute in.
-        micro_batch: Sequences per forward pass.
+        micro_batch: Sequences per forward pass, or ``auto``: 8 on a processor, what a probe finds on a graphics card.
         threads: Of the processor.
     """
 
     device: str = "auto"
     dtype: Literal["float32", "float64"] = "float32"
-    micro_batch: PositiveInt = 8
+    micro_batch: PositiveInt | Literal["auto"] = "auto"
     threads: PositiveInt = 2
 
 
@@ -371,7 +371,7 @@ def resolve(config: RunConfig) -> RunConfig:
     if config.motifs is not None:
         read_motifs(config.motifs.file)
         _check_motifs(config.motifs)
-    compute = config.compute.model_copy(update={"device": _device(config.compute.device)})
+    compute = _compute(config.compute)
     return config.model_copy(
         update={
             "tasks": {name: _resolve_task(name, table, config) for name, table in config.tasks.items()},
@@ -467,9 +467,16 @@ _OWN_FILES = (
 )
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
+def _compute(table: ComputeTable) -> ComputeTable:
+    """Name the device, and the micro-batch where no probe is to find it."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    from kmerit.models.inference import micro_batch_of
+
+    has_card = table.device == "auto" and torch.cuda.is_available()
+    device = ("cuda" if has_card else "cpu") if table.device == "auto" else table.device
+    try:
+        micro_batch, probes = micro_batch_of(table.micro_batch, torch.device(device))
+    except RuntimeError:  # no device of torch's: whoever loads a model says so
+        return table
+    return table.model_copy(update={"device": device, "micro_batch": "auto" if probes else micro_batch})

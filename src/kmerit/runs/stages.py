@@ -25,7 +25,7 @@ from kmerit.results import BOTH, Attribution, Outcomes, Problem, value_name
 from kmerit.runs.model_card import recorded_baselines
 from kmerit.runs.settings import CropTable, MotifTable, RunConfig, TaskTable, grid
 from kmerit.sequences import Bool, Int64, Sequences
-from kmerit.store import Work, atomic_write, check_sources, source_sums, write_csv, write_json
+from kmerit.store import Work, all_recorded, atomic_write, check_sources, source_sums, write_csv, write_json
 from kmerit.trials.operators import check_room, operator_named
 from kmerit.trials.rankings import as_numbers, check_counts
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kmerit.attribution.references import Reference
     from kmerit.datasets.dataset import Dataset
     from kmerit.datasets.findings import Audit
-    from kmerit.models.layers import Products
+    from kmerit.models.inference import MicroBatch
     from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
     from kmerit.sequences import Float
@@ -147,7 +147,7 @@ class Job:
         """
         model = self.load_model()
         self._check_weights(model)
-        return model.with_products(self.products, self.folder)
+        return model.begun_with(self.begun, self.folder, "a run")
 
     def check_own_model(self) -> None:
         """Refuse another model in memory than the one that the run began with, even if nothing is left to do.
@@ -167,25 +167,33 @@ class Job:
             )
 
     @property
-    def products(self) -> Products | None:
-        """Which matrix products the run makes; None before it has a model."""
-        path = self.folder / "model.json"
-        return self.read_json(path.name).get("products") if path.exists() else None
+    def micro_batch(self) -> MicroBatch:
+        """The run's micro-batch; before it has a model, that of the config."""
+        recorded: MicroBatch | None = self.begun.get("micro_batch")
+        return self.config.compute.micro_batch if recorded is None else recorded
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """Which matrix products the run makes, and its micro-batch; empty before it has a model."""
+        about = all_recorded(self.folder / "model.json")
+        return {key: about[key] for key in ("products", "micro_batch") if key in about}
 
     def load_encoder(self) -> Model:
         """Load the encoder by which departures are measured."""
         from kmerit.models.model import load_model
 
         compute = self.config.compute
-        model = load_model(self.config.trial.departure or "", compute.device, compute.dtype, compute.micro_batch)
-        return replace(model, fixed_products=self.products)
+        model = load_model(self.config.trial.departure or "", compute.device, compute.dtype, self.micro_batch)
+        return replace(model, fixed_products=self.begun.get("products"))
 
     def load_masker(self) -> MaskedModel | None:
         """Load the masked language model by which departures are measured, where there is one."""
+        from kmerit.models.inference import MICRO_BATCH
         from kmerit.models.masked import load_masked
 
-        name, compute = self.config.trial.departure_masked, self.config.compute
-        return None if name is None else load_masked(name, compute.device, compute.micro_batch)
+        name, device = self.config.trial.departure_masked, self.config.compute.device
+        micro_batch = MICRO_BATCH if self.micro_batch == "auto" else self.micro_batch
+        return None if name is None else load_masked(name, device, micro_batch)
 
     def sequences(self, which: str) -> Sequences:
         """Read what the data stage has kept: ``test``, ``sequences`` or ``validation``."""
@@ -571,7 +579,9 @@ def draw(job: Job) -> None:
 
 
 def provide_model(job: Job) -> None:
-    """Fine-tune the model if the config says so; check that it fits the data."""
+    """Fine-tune the model if the config says so; check that it fits the data, and settle what it computes with."""
+    from kmerit.attribution.attribute import fitted
+
     if job.table.finetune is not None:
         from kmerit.training import finetune
         from kmerit.training.card import made_by
@@ -585,7 +595,8 @@ def provide_model(job: Job) -> None:
     _check_model(job, model, job.sequences("test"))
     about = {"name": model.name, "family": model.family, "labels": list(model.labels), "digest": model.digest}
     about |= {"value": value_name(model.labels[0])} if model.regression else {}
-    write_json(job.folder / "model.json", {**about, "products": model.products})
+    model = fitted(model, job.sequences("sequences"), job.config.attribution.methods)
+    write_json(job.folder / "model.json", {**about, "products": model.products, "micro_batch": model.micro_batch})
 
 
 def _check_model(job: Job, model: Model, test: Sequences) -> None:

@@ -883,7 +883,7 @@ class PartFolder(StoredParts):
 
         self.folder = folder
         record, about = read_record(folder / "parts" / "settings.json"), read_about(folder)
-        begun = record or {} if about is None else {"layout": about["format"], **about["settings"]}
+        begun = begun_in(folder)
         conditions = model.begun_with(begun, folder, _WHAT).conditions
         self.products: Products = conditions["products"]  # they differ in the last bits
         super().__init__(folder / "parts", {"layout": FORMAT, **settings, **conditions}, folder)
@@ -932,6 +932,15 @@ class PartFolder(StoredParts):
             tallies = record["tallies"]
             mutants, cells, sequences = (pq.read_table(self.path(index, name)) for name in TABLES)
             yield Part(mutants, cells, sequences, tallies["micro_batch"], tallies["asked"])
+
+
+def begun_in(folder: Path | None) -> dict[str, Any]:
+    """Read the settings of the trial that a folder holds, wholly or in part; empty where there is none."""
+    if folder is None:
+        return {}
+    if (about := read_about(folder)) is not None:
+        return {"layout": about["format"], **about["settings"]}
+    return read_record(folder / "parts" / "settings.json") or {}
 
 
 _MARKS = {MUTANTS: {"sequence", "id"}, CELLS: {"sequence", "mutant"}, SEQUENCES: {"name", "target", "original"}}

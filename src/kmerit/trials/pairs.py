@@ -23,7 +23,7 @@ from kmerit.io.crops import Tiles
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.results import Remark
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
-from kmerit.store import Tables, begin, hold
+from kmerit.store import Tables, all_recorded, begin, hold
 from kmerit.trials.controls import SHIFTED, ranking_of, shifted_scores
 from kmerit.trials.design import FEWEST, LEVEL
 from kmerit.trials.execution import (
@@ -179,6 +179,8 @@ def pairs(
             f"These pairs take {count:,} classifications, more than the budget of {budget:,}. Lower top ({top}) or "
             f"per_class ({per_class}), or score fewer methods."
         )
+    folder = None if out is None else Path(out)
+    model = model.fitted(every, begun=None if folder is None else all_recorded(folder / SETTINGS))
     settings = {
         **inputs_of(model, every, scores),
         "methods": list(scores.methods),
@@ -189,7 +191,6 @@ def pairs(
         "sequences": int(members.size),
         "classifications": count,
     }
-    folder = None if out is None else Path(out)
     with nullcontext() if folder is None else hold(folder):
         if folder is not None:
             begin(folder / SETTINGS, "pairs", settings, free=("classifications",), own=lambda path: False)

@@ -24,6 +24,7 @@ from kmerit.trials.execution import (
     Arm,
     Progress,
     Scores,
+    begun_in,
     classes_of,
     clusters_of,
     inputs_of,
@@ -150,6 +151,8 @@ def mutate(
     random_sets = random_sets or (replicates if RANDOM in names else 0)
     controlled = random_sets > 0 or bool(names)
     model, sequences, scores, renamed = on_trial(model, sequences, attributions, controlled=controlled, tiles=tiles)
+    folder = None if out is None else Path(out)
+    model = model.fitted(sequences, begun=begun_in(folder))
     design = _design(scores, sequences, counts, replicates, random_sets, operator, order, seed, names)
     arm = Arm("mutagenesis", design, np.ones(len(sequences), dtype=np.bool_))
     settings = {
@@ -158,7 +161,6 @@ def mutate(
         **({"controls": list(names)} if names else {}),
     }
     settings |= {"renamed": renamed} if renamed else {}
-    folder = None if out is None else Path(out)
     return perform(model, sequences, scores, [arm], settings, folder, progress, clusters_of(sequences))
 
 
@@ -494,6 +496,8 @@ def trial(
     """
     grid = _grid(grid)
     model, sequences, scores, renamed = on_trial(model, sequences, attributions, tiles=tiles)
+    folder = None if out is None else Path(out)
+    model = model.fitted(sequences, begun=begun_in(folder))
     check_methods(scores.methods)
     if bound := next((name for name in scores.methods if is_bound(name)), None):
         raise UsageError(f"{bound!r} is the name of a bound. Rename that method, or leave it out.")
@@ -528,7 +532,6 @@ def trial(
             "sequences": {arm.name: int(arm.members.sum()) for arm in arms},
         },
     }
-    folder = None if out is None else Path(out)
     extra = bounds if "ism" in members else None
     known = {"prospects": [asdict(each) for each in expected]}
     return perform(model, sequences, scores, arms, settings, folder, progress, clusters, extra, known, share, judging)

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import kmerit as km
+from helpers.cramped import cramped
 from helpers.planted_head import planted_windows, write_planted
 from kmerit.errors import RunMismatch
 from kmerit.io.motifs import bundled_motifs
+from kmerit.models import inference
 from kmerit.models import model as models
 from kmerit.models.layers import can_pack
 from kmerit.sequences import Sequences
@@ -94,3 +96,17 @@ def test_a_part_under_other_conditions_is_refused_by_name(
         part(load(), "plan")
     torch.set_num_threads(1)
     part(load(), Share(1, 2))
+
+
+def test_parts_take_the_micro_batch_that_the_plan_found(
+    part: Part, load: Callable[..., km.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_PROBED", ("cpu",))
+    part(cramped(load(), 40), "plan")
+    with pytest.raises(RunMismatch, match=r"micro_batch\S* was 16, now it is 8"):
+        part(load(micro_batch=8), Share(1, 2))
+    part(cramped(load(), 20), Share(1, 2))  # whose own probe would find 8
+    part(load(), Share(2, 2))  # and this one's 64
+    with pytest.raises(RunMismatch, match=r"micro_batch\S* was 16, now it is 64"):
+        part(load(micro_batch=64), "gather")
+    part(load(), "gather")

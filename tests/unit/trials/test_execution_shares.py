@@ -1,5 +1,6 @@
 """Shares of a trial and of a run: the same bytes, for every number of shares, in any order, after any kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,16 +10,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from torch import OutOfMemoryError, Tensor
 
 from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
 from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
 from kmerit.io.crops import Tiles
-from kmerit.models import layers, model
+from kmerit.io.scores import read_attributions
+from kmerit.models import inference, layers, model
+from kmerit.models.encoder import Encoder
 from kmerit.runs import pipeline
 from kmerit.sequences import Sequences
 from kmerit.store import Share, Work
@@ -233,3 +238,34 @@ def test_a_run_in_shares_leaves_the_folder_of_a_run(
         work(each)
     pipeline.run(config, tmp_path / "whole", keys)
     assert results(shared) == results(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_all_parts_of_a_run_have_the_micro_batch_that_its_plan_found(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out, record = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "run", Encoder.record
+
+    def memory_of(most: int) -> None:
+        def cramped(encoder: Encoder, x: Tensor, *more: Any, **others: Any) -> Any:
+            if len(x) > most:
+                raise OutOfMemoryError("CUDA out of memory.")
+            return record(encoder, x, *more, **others)
+
+        monkeypatch.setattr(Encoder, "record", cramped)
+
+    monkeypatch.setattr(inference, "_PROBED", ("cpu",))
+    for most, share in ((9, "plan"), (5, Share(1, 2)), (500, Share(2, 2)), (500, "gather")):
+        memory_of(most)
+        pipeline.work(config, out, share)
+    pipeline.run(config, tmp_path / "named", ["compute.micro_batch=4"])
+    found, named = results(out), results(tmp_path / "named")
+    assert {name for name in found.keys() | named.keys() if found.get(name) != named.get(name)} <= {
+        *("config.toml", "manifest.json", "report.html", "report.json", "stages/report.json")  # which quote the config
+    }
+    task = out / "tasks" / "mine"
+    assert json.loads((task / "model.json").read_text())["micro_batch"] == 4
+    assert read_outcomes(task / "outcomes").settings["micro_batch"] == 4
+    assert {each.settings["micro_batch"] for each in read_attributions(task / "attributions.parquet").values()} == {4}
+    with pytest.raises(RunMismatch, match=r"compute\.micro_batch was 'auto', now it is 4"):
+        pipeline.run(config, out, ["compute.micro_batch=4"])
