@@ -83,7 +83,9 @@ def test_bfloat16_predicts_alike() -> None:
 
 
 def test_a_micro_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixture) -> None:
-    """Half a million sequences at a time fit no card; the results are those of a smaller micro-batch."""
+    """Sixty thousand sequences at a time fit no card; the results are those of a smaller micro-batch."""
+    if DEVICE == "cpu":
+        pytest.skip("a processor's system may end the process instead of saying that memory ran out")
     strings = random_strings([500], seed=2) * 60_000
     sequences = km.Sequences.from_strings(strings)
     model = km.load_model("bundled:promoter", device=DEVICE, micro_batch=len(strings))
@@ -95,7 +97,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixt
 def test_a_micro_batch_is_found_by_a_probe() -> None:
     """Without a name the card's own number: the same each time, recorded, and with answers like the processor's."""
     processor, card = both("bundled:promoter")
-    if card.device.type == "cpu":
+    if DEVICE == "cpu":
         pytest.skip("processors are not probed")
     strings = random_strings([200] * 300, seed=4)
     found = {km.attribute(card, strings, ["lrp"], target=0)["lrp"].settings["micro_batch"] for _ in range(2)}
