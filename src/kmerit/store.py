@@ -644,6 +644,26 @@ def read_proof(path: Path) -> dict[str, Any] | None:
     return record if record and "files" in record and not altered(path.parent, record["files"]) else None
 
 
+def as_json(settings: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Make settings what they are when they are read back: lists of tuples, Python's numbers of NumPy's.
+
+    Args:
+        settings: Of an argument.
+        what: Its name, for the error.
+
+    Raises:
+        UsageError: A value that JSON does not have.
+
+    Example:
+        >>> as_json({"counts": (1, 2)}, "judging")
+        {'counts': [1, 2]}
+    """
+    try:
+        return dict(json.loads(json.dumps(dict(settings), default=lambda value: value.item())))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{what}: expected numbers, words, and lists of them by name, got {settings!r}.") from error
+
+
 def json_digest(content: Any) -> str:
     """Compute the sha256 of JSON, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -752,7 +772,7 @@ class StoredParts:
             settings: JSON; empty where nothing is to be the same for all parts.
         """
         if settings:
-            write_record(self.last_step, settings)
+            write_record(self.last_step, as_json(settings, "judging"))
         else:
             self.last_step.unlink(missing_ok=True)
 
@@ -765,7 +785,7 @@ class StoredParts:
         Raises:
             RunMismatch: The first key that differs is named.
         """
-        record = read_record(self.last_step) or {}
+        record, settings = read_record(self.last_step) or {}, as_json(settings, "judging")
         both = record.keys() & settings.keys()
         for key, was, now in differences(*({key: each[key] for key in both} for each in (record, settings))):
             raise RunMismatch(

@@ -448,7 +448,7 @@ def _fitted(plan: _Plan, sequences: Sequences) -> _Plan:
 
     tiled = plan.model if plan.tiles is None else replace(plan.model, tiles=plan.tiles)
     micro_batch = tiled.fitted(sequences, score).micro_batch
-    model = replace(plan.model, micro_batch=micro_batch, probes=False)
+    model = replace(plan.model, micro_batch=micro_batch, undecided=False)
     return replace(plan, model=model, settings={**plan.settings, "micro_batch": micro_batch})
 
 
@@ -461,7 +461,7 @@ def fitted(model: Model, sequences: Sequences, methods: Sequence[str | Method]) 
         >>> fitted(model, rows, ["lrp"]).micro_batch
         4
     """
-    if not model.probes:
+    if not model.undecided:
         return model
     return _fitted(_plan(model, sequences, methods, 0, "nucleotide", "mean", {}), sequences).model
 
@@ -952,22 +952,23 @@ def hypothetical(model: Model, sequences: SequencesLike, target: Target = "predi
     lengths = sequences.lengths
     dtype = str(model.dtype).removeprefix("torch.")
     contributions = np.full((len(sequences), 4, int(lengths.max())), np.nan, dtype=dtype)
+
+    def differentiate(model: Model, rows: Int64) -> None:
+        for piece in slices(rows.size, model):
+            part = rows[piece]
+            bases = sequences.take(part).padded()[0]
+            x = torch.from_numpy(one_hot(bases)).to(model.device, model.dtype).requires_grad_()
+            logits = bridge(x)
+            names = [sequences.names[i] for i in part]
+            refuse_nonfinite(logits, names, model.name, bridge, partial(_one, bridge, x))
+            targets = logits.argmax(-1) if classes is None else torch.from_numpy(classes[part]).to(model.device)
+            (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), x)
+            contributions[part, :, : bases.shape[1]] = gradient.cpu().numpy()
+
     for length in np.unique(lengths):  # the bridge takes sequences of one length
         same = np.flatnonzero(lengths == length)
         for rows in np.split(same, range(model.micro_batch, same.size, model.micro_batch)):
-            bases = sequences.take(rows).padded()[0]
-            x = torch.from_numpy(one_hot(bases)).to(model.device, model.dtype).requires_grad_()
-            logits = bridge(x)
-            refuse_nonfinite(
-                logits,
-                [sequences.names[i] for i in rows],
-                model.name,
-                bridge,
-                partial(_one, bridge, x),
-            )
-            targets = logits.argmax(-1) if classes is None else torch.from_numpy(classes[rows]).to(model.device)
-            (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), x)
-            contributions[rows, :, :length] = gradient.cpu().numpy()
+            fitting(model, partial(differentiate, rows=rows))
     return contributions
 
 

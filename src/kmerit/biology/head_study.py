@@ -545,7 +545,7 @@ class _Study:
 
         record = {} if folder is None else all_recorded(folder / _PARTS / "settings.json")
         if folder is not None and not record:  # done: what is added is made of the same products
-            record = {"products": recorded(folder / SETTINGS, "products")}
+            record = {key: recorded(folder / SETTINGS, key) for key in _COMPUTED_WITH}
 
         longest = int(windows.lengths.max())
 
@@ -613,7 +613,7 @@ class _Study:
             "dose": dose,
             "ablated_windows": ablated_windows,
             "seed": seed,
-            "products": {name: model.products for name, model in every.items()},
+            **{key: {name: getattr(model, key) for name, model in every.items()} for key in _COMPUTED_WITH},
         }
         conditions = {name: model.conditions for name, model in every.items()}
         here = environment()
@@ -1058,7 +1058,9 @@ def _architecture(model: Model, windows: Sequences, attention: str) -> _Architec
 
 _READ = 16
 """Windows whose tokens tell tokenizers apart."""
-_FREE = ("files", "incomparable", "ablation", "dose", "ablated_windows", "products")
+_COMPUTED_WITH = ("products", "micro_batch")
+"""What of the models' last bits is recorded for good."""
+_FREE = ("files", "incomparable", "ablation", "dose", "ablated_windows", *_COMPUTED_WITH)
 """Settings that may change in a folder: what is tested does not depend on them. Products are those of the beginning."""
 _RESERVED = ("window", "layer", "head")
 """Columns of the tables of each window's numbers."""

@@ -242,6 +242,8 @@ class Motifs(Shown):
 
 _TABLES = ("families", "found", "methods", "comparisons", "hits", "patterns")
 _ABOUT = "motifs.json"
+_COMPUTED_WITH = ("products", "micro_batch")
+"""What of the model's last bits is recorded for good."""
 
 
 def _verdict(method: str, tested: bool, is_found: bool, used: bool | None) -> str:
@@ -1061,20 +1063,20 @@ def motifs(
         return work.result()
     folder = Path(out)
     begun = read_record(folder / _PARTS / "settings.json") or {
-        "products": recorded(folder / "settings.json", "products")
+        key: recorded(folder / "settings.json", key) for key in _COMPUTED_WITH
     }
     model = None if model is None else model.begun_with(begun, folder, "motifs with other settings").fitted(sequences)
     conditions = {name: version(name) for name in ("kmerit", "memelite")} | ({} if model is None else model.conditions)
     stored = StoredParts(folder / _PARTS, {**conditions, **settings}, folder)
     work = _Work(scores, sequences, model, rows, settings, meme, lower, folder, progress, announce, stored, asked)
     settled = {**settings, "names": recorded(folder / "settings.json", "names") or names}
-    settled |= {} if model is None else {"products": model.products}
+    settled |= {} if model is None else {key: getattr(model, key) for key in _COMPUTED_WITH}
     check = partial(
         check_begun,
         folder / "settings.json",
         "motifs",
         {**settings, "names": names},
-        free=("products",),
+        free=_COMPUTED_WITH,
         own=lambda entry: entry.name in ("run", _PARTS),
     )
     if isinstance(share, Share):

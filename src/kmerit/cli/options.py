@@ -528,11 +528,12 @@ def _micro_batch(text: str) -> "MicroBatch":
     """
     if text == "auto":
         return "auto"
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
     from kmerit.errors import UsageError
+    from kmerit.models.inference import LARGEST
 
-    raise UsageError(f"--micro-batch: expected a whole number from 1, or auto, got {text!r}.")
+    if text.isdecimal() and 1 <= int(text) <= LARGEST:
+        return int(text)
+    raise UsageError(f"--micro-batch: expected a whole number from 1 to {LARGEST:,}, or auto, got {text!r}.")
 
 
 def columns(text: str) -> list[str]:

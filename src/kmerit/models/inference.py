@@ -24,6 +24,7 @@ from kmerit.results import Problem
 from kmerit.sequences import Float, Int64, Sequences, Strands, Tokens
 
 if TYPE_CHECKING:
+    from kmerit.models.masked import MaskedModel
     from kmerit.models.model import Model
 
 TOLERANCE = 1e-6
@@ -205,10 +206,11 @@ class _Watch(TorchDispatchMode):
 
 
 T = TypeVar("T")
+M = TypeVar("M", "Model", "MaskedModel")
 _LOG = logging.getLogger(__name__)
 
 
-def fitting(model: Model, work: Callable[[Model], T]) -> T:
+def fitting(model: M, work: Callable[[M], T]) -> T:
     """Do a piece of work with the model's micro-batch, and again with half of it as often as memory runs out.
 
     A piece is all made with one micro-batch, which whoever does the work records: so a result is what a run with that
@@ -251,27 +253,39 @@ MOST = 64
 _PROBED = ("cuda",)
 """Devices whose memory a probe may fill: they say when it runs out, where a processor's system may end the process."""
 MicroBatch = int | Literal["auto"]
+LARGEST = 1_000_000
+"""Sequences per forward pass that anyone may ask for."""
 
 
-def micro_batch_of(micro_batch: MicroBatch, device: torch.device) -> tuple[int, bool]:
-    """Say how many sequences a forward pass takes, and whether a probe is to find a better number.
+def is_probed(device: torch.device) -> bool:
+    """Return whether a probe finds the micro-batch on a device, where nobody names one.
+
+    Example:
+        >>> is_probed(torch.device("cuda", 1)), is_probed(torch.device("cpu"))
+        (True, False)
+    """
+    return device.type in _PROBED
+
+
+def micro_batch_of(micro_batch: MicroBatch) -> tuple[int, bool]:
+    """Say how many sequences a forward pass takes, and whether that is undecided yet.
 
     Args:
-        micro_batch: That number; or ``auto``: `MICRO_BATCH`, and on a graphics card what a probe finds.
-        device: Where the model runs.
+        micro_batch: That number; or ``auto``: that of what was begun, or what a probe finds, else `MICRO_BATCH`.
 
     Raises:
         UsageError: Neither.
 
     Example:
-        >>> micro_batch_of("auto", torch.device("cpu")), micro_batch_of("auto", torch.device("cuda"))
-        ((8, False), (8, True))
+        >>> micro_batch_of(4), micro_batch_of("auto")
+        ((4, False), (8, True))
     """
-    if micro_batch == "auto":
-        return MICRO_BATCH, device.type in _PROBED
-    if isinstance(micro_batch, bool) or not isinstance(micro_batch, int) or micro_batch < 1:
-        raise UsageError(f"micro_batch: expected a whole number from 1, or 'auto', got {micro_batch!r}.")
-    return micro_batch, False
+    if isinstance(micro_batch, str) and micro_batch == "auto":
+        return MICRO_BATCH, True
+    number: Any = micro_batch
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 1 <= number <= LARGEST:
+        raise UsageError(f"micro_batch: expected a whole number from 1 to {LARGEST:,}, or 'auto', got {micro_batch!r}.")
+    return int(number), False
 
 
 def of_length(length: int) -> Sequences:
@@ -305,7 +319,7 @@ def probed(model: Model, work: Callable[[Model], object], most: int = MOST) -> i
 
     def fits(size: int) -> bool:
         try:
-            work(replace(model, micro_batch=size, probes=False))
+            work(replace(model, micro_batch=size, undecided=False))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -330,7 +344,7 @@ def _free(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def slices(count: int, model: Model) -> Iterator[slice]:
+def slices(count: int, model: Model | MaskedModel) -> Iterator[slice]:
     """Cut ``count`` rows into micro-batches."""
     for start in range(0, count, model.micro_batch):
         yield slice(start, min(start + model.micro_batch, count))

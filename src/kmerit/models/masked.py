@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from kmerit.errors import CheckpointError, LengthError, SequenceError
 from kmerit.models.checkpoint import locate, read
 from kmerit.models.families import dnabert
+from kmerit.models.inference import fitting, slices
 from kmerit.models.library import quiet
 from kmerit.models.tokenizers import Overlapping, substitute
 from kmerit.sequences import Floats, Int8, Int64, N, Sequences
@@ -86,7 +87,7 @@ class MaskedModel:
             covering = [_covering(np.arange(offset, size, self.spacing), size, k) for offset in offsets.tolist()]
             for row, (_, words) in enumerate(covering):
                 ids[row, 1 + words] = self.tokenizer.mask_id
-            logits = self._logits(ids)
+            logits = fitting(self, partial(MaskedModel._logits, ids=ids))
             for row, (positions, words) in enumerate(covering):
                 expected = np.stack(
                     [substituted(tokens.ids[0, 1 + words], positions - words, base, k) for base in range(4)]
@@ -96,12 +97,20 @@ class MaskedModel:
                 np.add.at(odds, positions, (of_words / of_words.sum(axis=0)).T)
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        device: torch.device = next(self.network.parameters()).device
+        return device
+
     def _logits(self, ids: Int64) -> Floats:
-        device = next(self.network.parameters()).device
-        input_ids = torch.from_numpy(ids).to(device)
-        with torch.inference_mode():
-            logits = self.network(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).logits
-        return np.asarray(logits.double().cpu().numpy())
+        parts = []
+        for rows in slices(len(ids), self):
+            input_ids = torch.from_numpy(ids[rows]).to(self.device)
+            with torch.inference_mode():
+                logits = self.network(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).logits
+            parts.append(np.asarray(logits.double().cpu().numpy()))
+        return np.concatenate(parts)
 
 
 def _covering(positions: Int64, size: int, k: int) -> tuple[Int64, Int64]:

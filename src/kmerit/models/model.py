@@ -42,6 +42,7 @@ from kmerit.models.inference import (
     check_strands,
     company_of,
     fitting,
+    is_probed,
     micro_batch_of,
     over_tiles,
     part,
@@ -105,7 +106,7 @@ class Model:
         abilities: What methods may ask of it.
         digest: sha256 of the weights.
         micro_batch: Sequences per forward pass; fixed before a run, since it may change the last bits of a result.
-        probes: Whether `fitted` is to find the micro-batch, since nobody has named one.
+        undecided: Whether nobody has named the micro-batch: that of what was begun is taken, or what `fitted` finds.
         company: Which sequences may share a pass, for padding must not change an answer.
         trained: The lengths that it was trained on, where that is recorded.
         fixed_products: Which matrix products it is to make, where that was decided elsewhere; see `products`.
@@ -130,7 +131,7 @@ class Model:
     abilities: frozenset[Ability]
     digest: str
     micro_batch: int
-    probes: bool = False
+    undecided: bool = False
     company: Company = Company.ANY
     trained: Trained | None = None
     fixed_products: Products | None = None
@@ -312,8 +313,8 @@ class Model:
             Traceback (most recent call last):
             kmerit.errors.RunMismatch: results holds a trial: dtype was 'float64', now it is 'float32'. ...
         """
-        if self.probes and begun.get("micro_batch") is not None:
-            self = replace(self, micro_batch=begun["micro_batch"], probes=False)
+        if self.undecided and begun.get("micro_batch") is not None:
+            self = replace(self, micro_batch=begun["micro_batch"], undecided=False)
         chosen = {key: value for key, value in self._chosen.items() if begun.get(key) is not None}
         refuse_other(folder, what, {key: begun[key] for key in chosen}, chosen)
         return self.with_products(begun.get("products"), folder)
@@ -338,10 +339,12 @@ class Model:
             >>> model.fitted(km.Sequences.from_strings(["ACGTTGCA"])).micro_batch
             4
         """
-        if not self.probes or not len(sequences):
+        if not self.undecided or not len(sequences):
             return self
         if begun is not None and begun.get("micro_batch") is not None:
-            return replace(self, micro_batch=begun["micro_batch"], probes=False)
+            return replace(self, micro_batch=begun["micro_batch"], undecided=False)
+        if not is_probed(self.device):
+            return replace(self, undecided=False)
         whole = replace(self, tiles=None)
         try:
             self.check(sequences)
@@ -353,7 +356,7 @@ class Model:
         letters = pieces.take([longest]).strings()
         size = probed(whole, lambda model: pass_of(model, Sequences.from_strings(letters * model.micro_batch)))
         _LOG.info("%s on %s: a micro-batch of %d, found by a probe", self.name, self.device, size)
-        return replace(self, micro_batch=size, probes=False)
+        return replace(self, micro_batch=size, undecided=False)
 
     def with_products(self, products: Products | None, where: os.PathLike[str]) -> Model:
         """Copy it, to make the products with which something was begun.
@@ -533,7 +536,7 @@ class Model:
             raise TargetError(f"target: tracks and bins are named, and {self.name} has none. It has: {self.listed}.")
         if self.whole is not None:
             encoder = self.whole.encoder.to(self.device, self.dtype)
-            whole = replace(self.whole, encoder=encoder, micro_batch=self.micro_batch, probes=self.probes)
+            whole = replace(self.whole, encoder=encoder, micro_batch=self.micro_batch, undecided=self.undecided)
             other = whole._aggregate(target)
             return replace(other, whole=self.whole) if _aggregates_alike(self.encoder, other.encoder) else other
         if self.encoder.aggregate is not None:
@@ -831,7 +834,7 @@ class Model:
         sequences = as_sequences(sequences)
         settings: dict[str, Any] = {"model": self.digest, "problem": self.problem.value, "strands": strands}
         model = replace(self, tiles=tiles).fitted(sequences) if len(sequences) > _FEW else self
-        settings |= {"micro_batch": model.micro_batch} if self.probes else {}
+        settings |= {"micro_batch": model.micro_batch} if self.undecided and is_probed(self.device) else {}
         model = replace(model, tiles=self.tiles)
         answers = model._answers(sequences, progress, tiles)
         if strands == "both":
@@ -991,7 +994,7 @@ def of_checkpoint(
         UsageError: An unknown device or dtype.
     """
     place = find_device(device)
-    size, probes = micro_batch_of(micro_batch, place)
+    size, undecided = micro_batch_of(micro_batch)
     family = family_of(checkpoint)
     checkpoint.check_architecture(family.architectures)
     digest = checkpoint.digest  # before the tensors are taken
@@ -1007,7 +1010,7 @@ def of_checkpoint(
         problem=Problem.VALUES if parts.tracks else problem_of(checkpoint, outputs),
         digest=digest,
         micro_batch=size,
-        probes=probes,
+        undecided=undecided,
         max_tokens=parts.max_tokens,
         abilities=parts.abilities | ({Ability.MASKING} if parts.tokenizer.mask_id is not None else set()),
         trained=_trained(checkpoint.config),
@@ -1046,8 +1049,8 @@ def elsewhere(model: Model, device: str, dtype: str, micro_batch: MicroBatch) ->
     if dtype not in _DTYPES:
         raise UsageError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}.")
     place = find_device(device)
-    size, probes = micro_batch_of(micro_batch, place)
-    return replace(model, encoder=model.encoder.to(place, _DTYPES[dtype]), micro_batch=size, probes=probes)
+    size, undecided = micro_batch_of(micro_batch)
+    return replace(model, encoder=model.encoder.to(place, _DTYPES[dtype]), micro_batch=size, undecided=undecided)
 
 
 def in_float64(model: Model) -> Model:

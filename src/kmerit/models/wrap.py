@@ -243,7 +243,7 @@ def wrap(
     kind, labels = _kind(problem), _labels(outputs)
     _check_count(kind, len(labels))
     where, name = find_device(device), name or type(module).__name__
-    size, probes = micro_batch_of(micro_batch, where)
+    size, undecided = micro_batch_of(micro_batch)
     try:
         copy = deepcopy(module).to(where, _DTYPES[dtype]).eval().requires_grad_(False)
     except Exception as error:  # of any class: it is the module's own code
@@ -261,7 +261,7 @@ def wrap(
         abilities=frozenset({Ability.MASKING}),
         digest=_digest(copy, length, kind, labels),
         micro_batch=size,
-        probes=probes,
+        undecided=undecided,
         company=company,
     )
 

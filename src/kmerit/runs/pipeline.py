@@ -376,7 +376,8 @@ def _run(
     share: Work | None,
 ) -> Run:
     store.refuse_launcher()
-    original, folder = load_config(config, overrides, preset), RunFolder(Path(out))
+    folder = RunFolder(Path(out))
+    original = _as_begun(load_config(config, overrides, preset), folder)
     resolved, result = resolve(original), Run(folder.path)
     if resolved.data.per_class < original.data.per_class:
         say(f"A quick trial takes {resolved.data.per_class} sequences a class at most, not {original.data.per_class}.")
@@ -428,6 +429,14 @@ def _run(
                 return result
         _report(folder, manifest, jobs)
         return result
+
+
+def _as_begun(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Take the micro-batch of the run in a folder where the config names none."""
+    begun = (folder.settings() or {}).get("compute", {}).get("micro_batch")
+    if config.compute.micro_batch != "auto" or not isinstance(begun, int):
+        return config
+    return config.model_copy(update={"compute": config.compute.model_copy(update={"micro_batch": begun})})
 
 
 def rewrite_report(out: Path | str) -> Path:

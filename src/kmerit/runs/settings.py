@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -232,7 +233,7 @@ class ComputeTable(Table):
 
     device: str = "auto"
     dtype: Literal["float32", "float64"] = "float32"
-    micro_batch: PositiveInt | Literal["auto"] = "auto"
+    micro_batch: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
     threads: PositiveInt = 2
 
 
@@ -471,12 +472,12 @@ def _compute(table: ComputeTable) -> ComputeTable:
     """Name the device, and the micro-batch where no probe is to find it."""
     import torch
 
-    from kmerit.models.inference import micro_batch_of
+    from kmerit.models.inference import MICRO_BATCH, is_probed
 
     has_card = table.device == "auto" and torch.cuda.is_available()
     device = ("cuda" if has_card else "cpu") if table.device == "auto" else table.device
-    try:
-        micro_batch, probes = micro_batch_of(table.micro_batch, torch.device(device))
-    except RuntimeError:  # no device of torch's: whoever loads a model says so
-        return table
-    return table.model_copy(update={"device": device, "micro_batch": "auto" if probes else micro_batch})
+    named: Tree = {"device": device}
+    with suppress(RuntimeError):  # no device of torch's: whoever loads a model says so
+        if table.micro_batch == "auto" and not is_probed(torch.device(device)):
+            named["micro_batch"] = MICRO_BATCH
+    return table.model_copy(update=named)

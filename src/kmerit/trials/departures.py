@@ -8,6 +8,7 @@ sequence of the data, 1 where it lies farther out than all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from kmerit.errors import ModelError, SequenceError
 from kmerit.io.readers import SequencesLike, as_sequences
 from kmerit.models.encoder import Encoder
+from kmerit.models.inference import fitting, slices
 from kmerit.models.masked import MaskedModel
 from kmerit.models.model import Model
 from kmerit.sequences import Floats, Int8, Int64, Sequences
@@ -196,9 +198,13 @@ def states(model: Model, sequences: Sequences) -> Floats:
 
 
 def _states(model: Model, bases: Int8, lengths: Int64) -> Floats:
+    passes = (partial(_states_of, bases=bases[rows], lengths=lengths[rows]) for rows in slices(len(bases), model))
+    return np.concatenate([fitting(model, each) for each in passes])
+
+
+def _states_of(model: Model, bases: Int8, lengths: Int64) -> Floats:
     network, parts = _network(model), []
-    for start in range(0, len(bases), model.micro_batch):
-        rows = slice(start, start + model.micro_batch)
+    for rows in slices(len(bases), model):
         letters, hidden = revealed(bases[rows, : lengths[rows].max()])
         ids, mask = model.tensors(masked(model.tokenize(letters, lengths[rows]), hidden, model))
         with torch.inference_mode():

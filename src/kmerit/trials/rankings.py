@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kmerit.attribution.attribute import attribute
 from kmerit.errors import CountError, UnknownName, short
-from kmerit.models.inference import over_tiles
+from kmerit.models.inference import fitting, over_tiles, slices
 from kmerit.models.model import Model
 from kmerit.sequences import Bool, Float, Floats, Int8, Int64, Sequences, generator
 from kmerit.trials.operators import operator_named
@@ -222,11 +223,16 @@ def logits_of(model: Model, name: str, mutants: Int8, target: int) -> Float:
 
 
 def _all_logits(model: Model, name: str, mutants: Int8) -> Float:
-    batches = [mutants[i : i + model.micro_batch] for i in range(0, len(mutants), model.micro_batch)]
-    sizes = [np.full(len(batch), batch.shape[1]) for batch in batches]
-    tokens = (model.tokenize(batch, lengths) for batch, lengths in zip(batches, sizes, strict=True))
-    names = [f"a mutant of {name}"] * model.micro_batch
-    return np.concatenate([model.forward(each, names) for each in tokens])
+    passes = (partial(_logits, name=name, mutants=mutants[rows]) for rows in slices(len(mutants), model))
+    return np.concatenate([fitting(model, each) for each in passes])
+
+
+def _logits(model: Model, name: str, mutants: Int8) -> Float:
+    tokens = [
+        model.tokenize(mutants[rows], np.full(len(mutants[rows]), mutants.shape[1]))
+        for rows in slices(len(mutants), model)
+    ]
+    return np.concatenate([model.forward(each, [f"a mutant of {name}"] * len(each.ids)) for each in tokens])
 
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")

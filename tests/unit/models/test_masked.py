@@ -56,6 +56,22 @@ def test_letters_are_those_of_the_words_that_agree_with_the_neighbours(masked_fo
         assert odds[position] == pytest.approx(np.mean(each, axis=0), abs=1e-5)
 
 
+def test_a_pass_that_memory_does_not_hold_is_made_in_halves(
+    masked_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masker, smaller = (load_masked(str(masked_folder), micro_batch=size) for size in (8, 2))
+    whole = type(masker.network).forward
+
+    def cramped(network: BertForMaskedLM, input_ids: torch.Tensor, **options: object) -> object:
+        if len(input_ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(network, input_ids=input_ids, **options)
+
+    expected = smaller.letters(encode(TEXT))
+    monkeypatch.setattr(type(masker.network), "forward", cramped)
+    assert np.array_equal(masker.letters(encode(TEXT)), expected)
+
+
 def test_infill_draws_another_letter_as_probable_as_the_model_finds_it() -> None:
     choose = operator_named("infill(any)").choose
     assert choose is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -110,3 +111,14 @@ def test_parts_take_the_micro_batch_that_the_plan_found(
     with pytest.raises(RunMismatch, match=r"micro_batch\S* was 16, now it is 64"):
         part(load(micro_batch=64), "gather")
     part(load(), "gather")
+
+
+@pytest.mark.parametrize("part", ["motifs", "heads"], indirect=True)
+def test_what_is_finished_says_its_micro_batch(part: Part, load: Callable[..., km.Model], tmp_path: Path) -> None:
+    for share in ("plan", Share(1, 1), "gather"):
+        part(load(micro_batch=3), share)
+    files = (json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json"))
+    assert [each["micro_batch"] for each in files if "micro_batch" in each] in ([3], [{"mine": 3}])
+    part(load(), "gather")  # it is taken where none is named
+    with pytest.raises(RunMismatch, match=r"micro_batch\S* was 3, now it is 8"):
+        part(load(micro_batch=8), "gather")

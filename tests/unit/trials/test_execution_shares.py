@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from torch import OutOfMemoryError, Tensor
 from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
+from kmerit.attribution.attribute import attribute
 from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
 from kmerit.io.crops import Tiles
 from kmerit.io.scores import read_attributions
 from kmerit.models import inference, layers, model
 from kmerit.models.encoder import Encoder
+from kmerit.models.model import load_model
 from kmerit.runs import pipeline
 from kmerit.sequences import Sequences
 from kmerit.store import Share, Work
@@ -269,3 +272,33 @@ def test_all_parts_of_a_run_have_the_micro_batch_that_its_plan_found(
     assert {each.settings["micro_batch"] for each in read_attributions(task / "attributions.parquet").values()} == {4}
     with pytest.raises(RunMismatch, match=r"compute\.micro_batch was 'auto', now it is 4"):
         pipeline.run(config, out, ["compute.micro_batch=4"])
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_micro_batch_of_its_beginning(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "run"
+    pipeline.work(config, out, "plan", ["compute.micro_batch=3"])
+    about = out / "tasks" / "mine" / "model.json"
+    assert json.loads(about.read_text())["micro_batch"] == 3
+    pipeline.work(config, out, Share(1, 2))
+    monkeypatch.setattr(inference, "_PROBED", ("cpu",))
+    pipeline.work(config, out, Share(2, 2))
+    with pytest.raises(RunMismatch, match=r"compute\.micro_batch was 3, now it is 8"):
+        pipeline.work(config, out, "gather", ["compute.micro_batch=8"])
+    pipeline.work(config, out, "gather")
+    pipeline.run(config, tmp_path / "named", ["compute.micro_batch=3"])
+    assert results(out) == results(tmp_path / "named")
+
+
+def test_how_a_trial_is_judged_is_compared_as_it_is_read_back(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    sequences = Sequences.from_strings(["ACGTTGCAGT" * 2] * 2)
+    scores = attribute(load_model(tiny_checkpoint), sequences, ["attention"])
+    part = partial(trial, load_model(tiny_checkpoint), sequences, scores, Grid.quick(), out=tmp_path / "trial")
+    part(share="plan", judging={"resamples": np.int64(200), "levels": (1, 2)})
+    part(share=Share(1, 1), judging={"resamples": 200, "levels": [1, 2]})
+    with pytest.raises(RunMismatch, match="resamples was 200, now it is 300"):
+        part(share="gather", judging={"resamples": 300})
+    with pytest.raises(UsageError, match="judging: expected numbers, words"):
+        part(share="gather", judging={"resamples": {1, 2}})
