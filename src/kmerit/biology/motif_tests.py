@@ -644,7 +644,7 @@ def find(
     )
     chosen = [np.flatnonzero(ok & (first.p <= CANDIDATES)) for ok, (_, first, _) in zip(able, results, strict=True)]
     tables = [
-        second.beyond[:, :, picked].transpose(1, 0, 2).reshape(second.beyond.shape[1], -1)
+        second.beyond[:, :, picked].transpose(1, 0, 2).reshape(second.beyond.shape[1], len(second.beyond) * picked.size)
         for picked, (*_, second) in zip(chosen, results, strict=True)
     ]
     freedom = np.concatenate([second.freedom[2][ok] for ok, (*_, second) in zip(able, results, strict=True)])

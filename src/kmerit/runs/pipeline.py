@@ -90,7 +90,8 @@ class RunFolder(Stages):
             config: All that determines the results.
             manifest: What else is known of the run.
             optional: Tables of the config that a run may be given later; by name, the stages that read it and are done
-                again. Nothing but the report follows from them.
+                again. Nothing but the report follows from them. Until one of these stages is done with a table, it may
+                be another, or withdrawn.
 
         Raises:
             RunMismatch: The folder holds a run of another config, or of other versions, or something else.
@@ -108,10 +109,11 @@ class RunFolder(Stages):
                 f"{manifest['schema']}). Choose a new folder with --out (Python: out=)."
             )
         if here is not None:
-            new_tables = {table: config[table] for table in optional or {} if table in config and table not in here}
+            free = {name for name, stages in (optional or {}).items() if name not in here or not self._any(stages)}
+            compared = ({key: value for key, value in each.items() if key not in free} for each in (here, config))
             presets = ({"trial": {"preset": each.get("trial", {}).get("preset")}} for each in (here, config))
             refuse_other(self.path, "a run of another config", *presets)  # first, for other keys follow from it
-            refuse_other(self.path, "a run of another config", {**here, **new_tables}, config)
+            refuse_other(self.path, "a run of another config", *compared)
         if about is not None:
             refuse_other(self.path, "a run of another environment", about["versions"], manifest["versions"])
 
@@ -137,12 +139,15 @@ class RunFolder(Stages):
         self.check(config, manifest, optional)
         earlier = self.settings()
         for table in optional or {}:
-            if earlier is not None and table in config and table not in earlier:
+            if earlier is not None and config.get(table) != earlier.get(table):
                 for stage in (optional or {})[table]:
                     self.forget(stage)
         if self._manifest() is None or not self._holds_work():
             write_json(self.path / MANIFEST, manifest)
         settle_text(self.path / CONFIG, tomli_w.dumps(config))
+
+    def _any(self, stages: Sequence[str]) -> bool:
+        return any(self.recorded(stage) is not None for stage in stages)
 
     def _holds_work(self) -> bool:
         return bool(self.names()) or (self.path / "tasks").exists()

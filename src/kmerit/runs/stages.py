@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kmerit.config import Tree
 from kmerit.datasets.task import load_task
 from kmerit.disk import need_space
-from kmerit.errors import ConfigError, LabelError, ModelError, RunMismatch, SequenceError
+from kmerit.errors import ConfigError, LabelError, ModelError, RunError, RunMismatch, SequenceError
 from kmerit.io.crops import Crop, prepare, sample_per_class
 from kmerit.io.readers import read_sequences, write_sequences
 from kmerit.report.load import DEPARTURES, LEDGER, REFERENCE, REFERENCES, Note
@@ -975,7 +975,13 @@ def mark_motifs(job: Job) -> None:
     from kmerit.io.motifs import bundled_motifs, occurrences, read_motifs
 
     record: Tree = {"source": "", "hits": []}
-    if (settings := job.config.motifs) is not None and settings.test:
+    settings, tested = job.config.motifs, job.folder / "motifs"
+    if tested.exists() and not (settings and settings.test):
+        raise RunError(
+            f"{tested} holds a test of motifs that was begun, and the config asks for none now. Remove that folder, "
+            f"or put the table [motifs] back."
+        )
+    if settings is not None and settings.test:
         record = _test_motifs(job, settings)
     elif settings is not None:
         motifs = read_motifs(settings.file).values()

@@ -839,3 +839,16 @@ def test_what_cannot_be_asked(case: Case, tmp_path: Path) -> None:
     (tmp_path / "motifs.json").write_text(json.dumps({}))
     with pytest.raises(FormatError, match="expected the output of"):
         km.Motifs.load(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_of_few_sequences_no_family_is_tested(count: int) -> None:
+    """One of the halves may be empty then."""
+    draws = np.random.default_rng(0)
+    strings = ["".join(draws.choice(list("ACGT"), 60)) for _ in range(count + 3)]
+    sequences = km.Sequences.from_strings(strings, labels=[1] * count + [0] * 3)
+    model = km.load_model("bundled:promoter", device="cpu")
+    scores = km.attribute(model, sequences, ["saliency"], target=1)
+    result = km.motifs(scores, sequences, model, label=1, families=["GATA1", "SP1"])
+    assert not result.found["tested"].any()
+    assert not result.found["found"].any()

@@ -86,6 +86,9 @@ def test_a_table_may_be_added_but_not_changed(folder: RunFolder) -> None:
     assert folder.recorded("a.motifs") == {}
     folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST, optional)
     assert [folder.recorded(name) for name in ("a.motifs", "b.motifs", "a.mutate")] == [None, None, {}]
+    for corrected in ({"motifs": {"match": 0.7}}, {}, {"motifs": {"match": 0.9}}):  # nothing is done with it yet
+        folder.begin({**CONFIG, **corrected}, MANIFEST, optional)
+        assert folder.settings() == {**CONFIG, **corrected}
     folder.mark_done("a.motifs", [])
     folder.begin({**CONFIG, "motifs": {"match": 0.9}}, MANIFEST, optional)
     assert folder.recorded("a.motifs") == {}

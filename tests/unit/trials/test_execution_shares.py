@@ -21,7 +21,7 @@ from helpers.dying import KILLED_AT_A_RENAMING
 from helpers.small_run import results, write_experiment
 from helpers.trial_program import CHUNK, main
 from kmerit.attribution.attribute import attribute
-from kmerit.errors import RunError, RunLocked, RunMismatch, UsageError
+from kmerit.errors import RunError, RunLocked, RunMismatch, UnknownName, UsageError
 from kmerit.io.crops import Tiles
 from kmerit.io.scores import read_attributions
 from kmerit.models import inference, layers, model
@@ -302,3 +302,39 @@ def test_how_a_trial_is_judged_is_compared_as_it_is_read_back(tiny_checkpoint: P
         part(share="gather", judging={"resamples": 300})
     with pytest.raises(UsageError, match="judging: expected numbers, words"):
         part(share="gather", judging={"resamples": {1, 2}})
+
+
+@pytest.mark.slow
+def test_a_table_that_led_nowhere_may_be_withdrawn_and_loses_no_share(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config, out = write_experiment(tmp_path, tiny_checkpoint), tmp_path / "run"
+    keys = ["attribution.methods=['lrp']"]
+    wrong = [*keys, "motifs.test=true", "motifs.families=['GATA1']", "motifs.label=7"]
+    pipeline.work(config, out, "plan", keys)
+    pipeline.work(config, out, Share(1, 2), keys)
+    with pytest.raises(UnknownName, match=r"class .7."):
+        pipeline.work(config, out, "plan", wrong)
+    with pytest.raises(RunMismatch, match=r"motifs\.\w+ was \S+, now it is absent"):
+        pipeline.work(config, out, Share(2, 2), keys)
+    pipeline.work(config, out, "plan", keys)
+    parts = out / "tasks" / "mine" / "outcomes" / "parts"
+    made = {path.name: path.stat().st_mtime_ns for path in parts.glob("0*")}
+    assert made
+    pipeline.work(config, out, Share(2, 2), keys)
+    assert made.items() <= {path.name: path.stat().st_mtime_ns for path in parts.glob("0*")}.items()
+    pipeline.work(config, out, "gather", keys)
+    whole = results(out)
+    with pytest.raises(UnknownName, match=r"class .7."):
+        pipeline.run(config, out, wrong)
+    pipeline.run(config, out, keys)
+    assert results(out) == whole
+    left = out / "tasks" / "mine" / "motifs"
+    left.mkdir()
+    with pytest.raises(UnknownName, match=r"class .7."):
+        pipeline.run(config, out, wrong)
+    with pytest.raises(
+        RunError, match="motifs holds a test of motifs that was begun, and the config asks for none now"
+    ):
+        pipeline.run(config, out, keys)
+    left.rmdir()
+    pipeline.run(config, out, keys)
+    assert results(out) == whole
