@@ -769,10 +769,10 @@ class StoredParts:
         """Record with the plan what only the step after the parts reads; another plan may change it.
 
         Args:
-            settings: JSON; empty where nothing is to be the same for all parts.
+            settings: Of JSON; empty where nothing is to be the same for all parts.
         """
         if settings:
-            write_record(self.last_step, as_json(settings, "judging"))
+            write_record(self.last_step, settings)
         else:
             self.last_step.unlink(missing_ok=True)
 
@@ -785,7 +785,7 @@ class StoredParts:
         Raises:
             RunMismatch: The first key that differs is named.
         """
-        record, settings = read_record(self.last_step) or {}, as_json(settings, "judging")
+        record = read_record(self.last_step) or {}
         both = record.keys() & settings.keys()
         for key, was, now in differences(*({key: each[key] for key in both} for each in (record, settings))):
             raise RunMismatch(

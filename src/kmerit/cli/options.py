@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -516,24 +516,9 @@ def model(
     """Load the model."""
     from kmerit.models.model import load_model
 
-    whole_model = load_model(model, device, dtype, _micro_batch(micro_batch), revision)
+    size = cast("MicroBatch", int(micro_batch) if micro_batch.isdecimal() else micro_batch)  # any other is refused
+    whole_model = load_model(model, device, dtype, size, revision)
     return whole_model if label is None else whole_model.task(number_or_name(label))
-
-
-def _micro_batch(text: str) -> "MicroBatch":
-    """Read how many sequences a pass takes.
-
-    Raises:
-        UsageError: It is neither a number from 1 nor ``auto``.
-    """
-    if text == "auto":
-        return "auto"
-    from kmerit.errors import UsageError
-    from kmerit.models.inference import LARGEST
-
-    if text.isdecimal() and 1 <= int(text) <= LARGEST:
-        return int(text)
-    raise UsageError(f"--micro-batch: expected a whole number from 1 to {LARGEST:,}, or auto, got {text!r}.")
 
 
 def columns(text: str) -> list[str]:

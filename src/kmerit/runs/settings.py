@@ -233,7 +233,7 @@ class ComputeTable(Table):
 
     device: str = "auto"
     dtype: Literal["float32", "float64"] = "float32"
-    micro_batch: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = "auto"
+    micro_batch: PositiveInt | Literal["auto"] = "auto"
     threads: PositiveInt = 2
 
 
@@ -472,12 +472,13 @@ def _compute(table: ComputeTable) -> ComputeTable:
     """Name the device, and the micro-batch where no probe is to find it."""
     import torch
 
-    from kmerit.models.inference import MICRO_BATCH, is_probed
+    from kmerit.models.inference import is_probed, micro_batch_of
 
     has_card = table.device == "auto" and torch.cuda.is_available()
     device = ("cuda" if has_card else "cpu") if table.device == "auto" else table.device
+    micro_batch, undecided = micro_batch_of(table.micro_batch)
     named: Tree = {"device": device}
     with suppress(RuntimeError):  # no device of torch's: whoever loads a model says so
-        if table.micro_batch == "auto" and not is_probed(torch.device(device)):
-            named["micro_batch"] = MICRO_BATCH
+        if undecided and not is_probed(torch.device(device)):
+            named["micro_batch"] = micro_batch
     return table.model_copy(update=named)

@@ -1132,6 +1132,7 @@ def perform(
     if share is not None and out is None:
         raise UsageError("share: expected a folder (out) that the shares meet in, got none.")
 
+    judging = store.as_json(judging or {}, "judging")
     designs = [arm.design for arm in arms]
     maskers = maskers_of(model, sequences, [operator for design in designs for operator in design.operators])
     if maskers:
@@ -1193,7 +1194,7 @@ def perform(
             folder = PartFolder(out, settings, model)
             if not folder.finished:
                 folder.need_plan()
-                folder.check_last_step(judging or {})
+                folder.check_last_step(judging)
                 with making(folder.products):
                     for index, part in evaluated(lambda index: index not in share or folder.done(index)):
                         folder.write(index, part)
@@ -1202,13 +1203,13 @@ def perform(
     with hold(out):
         folder, count = PartFolder(out, settings, model), math.ceil(len(sequences) / size)
         if share == "plan" and not folder.finished:
-            folder.plan_last_step(judging or {})
+            folder.plan_last_step(judging)
             folder.plan()
         elif not folder.finished:
             folder.need_idle()
             if share == "gather":
                 folder.need_plan()
-                folder.check_last_step(judging or {})
+                folder.check_last_step(judging)
                 folder.need_all(count)
             else:
                 with making(folder.products):
